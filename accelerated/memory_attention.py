@@ -1,0 +1,110 @@
+"""Step 8: the whole. A stack of layers and a last norm turn a frame's tokens into tokens that remember."""
+
+import copy
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..configs.contract import Record, check_inputs, under, unrecorded, unwrap_list
+from ..configs.schema import AttentionConfig, MemoryAttentionConfig
+from .attention import Attention, RoPEAttention
+from .layer import MemoryAttentionLayer
+from .norm import LayerNorm
+from .options import options
+
+Tokens = Float[Tensor, "T B C"]
+
+
+class MemoryAttention(nn.Module):
+    """SAM 2's memory attention, with SAM 2's constructor, parameter names and call.
+
+    `layer` is copied `num_layers` times, or is the sequence of layers itself.
+    Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        pos_enc_at_input: bool,
+        layer: nn.Module | Sequence[nn.Module],
+        num_layers: int,
+        batch_first: bool = True,
+    ) -> None:
+        super().__init__()
+        is_sequence = isinstance(layer, Sequence | nn.ModuleList)
+        copies = list(layer) if is_sequence else [copy.deepcopy(layer) for _ in range(num_layers)]
+        if len(copies) != num_layers:
+            raise ValueError(f"layer is a sequence of {len(copies)}, expected num_layers, {num_layers}")
+        self.d_model = d_model
+        self.pos_enc_at_input = pos_enc_at_input
+        self.num_layers = num_layers
+        self.batch_first = batch_first
+        self.layers = nn.ModuleList(copies)
+        self.norm = LayerNorm(d_model)
+
+    @classmethod
+    def from_config(cls, config: MemoryAttentionConfig) -> Self:
+        """Build the network that a config describes."""
+        layer = config.layer.model_dump(exclude={"self_attention", "cross_attention"})
+        return cls(
+            config.d_model,
+            config.pos_enc_at_input,
+            MemoryAttentionLayer(
+                **layer,
+                self_attention=_attention(config.layer.self_attention),
+                cross_attention=_attention(config.layer.cross_attention),
+            ),
+            config.num_layers,
+            config.batch_first,
+        )
+
+    def forward(
+        self,
+        curr: Tokens | list[Tokens],
+        memory: Tokens,
+        curr_pos: Tokens | list[Tokens] | None = None,
+        memory_pos: Tokens | None = None,
+        num_obj_ptr_tokens: int = 0,
+        grid: tuple[int, int] | None = None,
+        record: Record = unrecorded,
+    ) -> Tokens:
+        """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C].
+
+        The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
+        frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
+        Raises `TypeError` or `ValueError` naming the argument that does not fit.
+        """
+        curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
+        check_inputs(
+            curr,
+            memory,
+            curr_pos,
+            memory_pos,
+            num_obj_ptr_tokens,
+            self.d_model,
+            self.layers[0].cross_attn_image.k_proj.in_features,
+            batch_first=not self.batch_first,
+            # Autocast brings dtypes together, and SAM 2 relies on it: its memories are bfloat16.
+            one_dtype=not torch.is_autocast_enabled(curr.device.type),
+        )
+        x = curr + 0.1 * curr_pos if self.pos_enc_at_input and curr_pos is not None else curr
+        if self.batch_first:
+            x, memory, curr_pos, memory_pos = (
+                None if tokens is None else tokens.transpose(0, 1)
+                for tokens in (x, memory, curr_pos, memory_pos)
+            )
+        x = record("input", x)
+        for index, layer in enumerate(self.layers):
+            more = options(
+                num_k_exclude_rope=num_obj_ptr_tokens, grid=grid, record=under(record, f"layers.{index}")
+            )
+            x = layer(tgt=x, memory=memory, pos=memory_pos, query_pos=curr_pos, **more)
+        x = record("norm", self.norm(x))
+        return x.transpose(0, 1) if self.batch_first else x
+
+
+def _attention(config: AttentionConfig) -> Attention:
+    return (RoPEAttention if config.rotary else Attention)(**config.arguments())

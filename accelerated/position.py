@@ -1,0 +1,73 @@
+"""Step 2: where a token is. Sine encodings are added to tokens, rotary encodings turn queries and keys."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Device = torch.device | str | None
+
+
+def sine_frequencies(channels: int, device: Device = None) -> Float[Tensor, " c"]:
+    """1 / 10000^(2⌊i/2⌋/c) for channel i of c (float64).
+
+    Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.5.
+    """
+    i = torch.arange(channels, device=device)
+    return 10000.0 ** (-2 * (i // 2) / channels).double()
+
+
+def sine_encoding_2d(height: int, width: int, channels: int, device: Device = None) -> Float[Tensor, "h w C"]:
+    """Encode every place of a grid: y in the first half of the channels, x in the second (float64).
+
+    `channels` must be divisible by 4.
+    Source: DETR, Carion et al., 2020, arXiv:2005.12872, appendix A.4; SAM 2's `PositionEmbeddingSine`.
+    """
+    if channels % 4:
+        raise ValueError(f"channels is {channels}, expected a multiple of 4")
+
+    def encode(count: int) -> Float[Tensor, "n c"]:
+        places = torch.arange(1, count + 1, device=device).double() / (count + 1e-6) * 2 * torch.pi
+        angles = torch.outer(places, sine_frequencies(channels // 2, device))
+        return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=-1).flatten(-2)
+
+    y = encode(height)[:, None].expand(height, width, channels // 2)
+    x = encode(width)[None, :].expand(height, width, channels // 2)
+    return torch.cat([y, x], dim=-1)
+
+
+def sine_encoding_1d(positions: Float[Tensor, " P"], channels: int) -> Float[Tensor, "P C"]:
+    """Encode points in time, as they are: all sines first, then all cosines (float64).
+
+    `channels` must be even. Source: SAM 2's `get_1d_sine_pe`, for the temporal encoding of pointers.
+    """
+    if channels % 2:
+        raise ValueError(f"channels is {channels}, expected an even number")
+    angles = torch.outer(positions.double(), sine_frequencies(channels // 2, positions.device))
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def rotary_angles(
+    height: int, width: int, head_dim: int, theta: float = 10000.0, device: Device = None
+) -> Float[Tensor, "N half"]:
+    """The angle by which each pair of channels turns, for every token of a grid, row by row (radians, float64).
+
+    `head_dim` must be divisible by 4.
+    Source: axial RoPE, Heo et al., 2024, arXiv:2403.13298, section 3.2.
+    """
+    if head_dim % 4:
+        raise ValueError(f"head_dim is {head_dim}, expected a multiple of 4")
+    frequencies = theta ** (-4 * torch.arange(head_dim // 4, device=device).double() / head_dim)
+    token = torch.arange(height * width, device=device)
+    x, y = (token % width).double(), (token // width).double()
+    return torch.cat([torch.outer(x, frequencies), torch.outer(y, frequencies)], dim=-1)
+
+
+def rotate(x: Float[Tensor, "*rest N d"], angles: Float[Tensor, "N half"]) -> Float[Tensor, "*rest N d"]:
+    """Turn each pair of channels (2i, 2i+1) of token t by angles[t, i], in float32 or better.
+
+    Source: RoFormer, Su et al., 2021, arXiv:2104.09864, equation 34.
+    """
+    working = torch.promote_types(x.dtype, torch.float32)
+    cos, sin = angles.cos().to(working), angles.sin().to(working)
+    a, b = x.to(working).unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)

@@ -1,0 +1,14 @@
+"""Model settings in SAM 2's own YAML format: the schema, the files and their loader."""
+
+from .loader import available_configs, load_config
+from .schema import AttentionConfig, Config, LayerConfig, MemoryAttentionConfig, MemoryBankConfig
+
+__all__ = [
+    "AttentionConfig",
+    "Config",
+    "LayerConfig",
+    "MemoryAttentionConfig",
+    "MemoryBankConfig",
+    "available_configs",
+    "load_config",
+]

@@ -1,0 +1,180 @@
+"""What a config may say, with SAM 2's names and default values (Ravi et al., 2024, arXiv:2408.00714)."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+SAM2_DIM = 256
+SAM2_MEMORY_DIM = 64
+
+
+class Node(BaseModel):
+    """A config node: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AttentionConfig(Node):
+    """The constructor arguments of `Attention` and, where `rotary`, of `RoPEAttention`."""
+
+    rotary: bool = True
+    embedding_dim: Positive = SAM2_DIM
+    num_heads: Positive = 1
+    downsample_rate: Positive = 1
+    dropout: Probability = 0.1
+    kv_in_dim: Positive | None = None
+    rope_theta: Annotated[float, Field(gt=0)] = 10000.0
+    rope_k_repeat: bool = False
+    feat_sizes: tuple[Positive, Positive] = (64, 64)
+
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor of `RoPEAttention`, or without `rotary` of `Attention`, is called with."""
+        rotary_only = set() if self.rotary else {"rope_theta", "rope_k_repeat", "feat_sizes"}
+        return self.model_dump(exclude={"rotary", *rotary_only})
+
+    @property
+    def internal_dim(self) -> int:
+        """Channels of the query, key and value, all heads together."""
+        return self.embedding_dim // self.downsample_rate
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head."""
+        return self.internal_dim // self.num_heads
+
+    @property
+    def key_dim(self) -> int:
+        """Channels of the tokens that become keys and values."""
+        return self.kv_in_dim or self.embedding_dim
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_head_widths(self.embedding_dim, self.num_heads, self.downsample_rate, self.rotary)
+        return self
+
+
+def check_head_widths(embedding_dim: int, num_heads: int, downsample_rate: int, rotary: bool) -> None:
+    """Raise `ValueError` unless the channels split evenly into heads, and rotary heads into quadruples."""
+    if embedding_dim % downsample_rate:
+        raise ValueError(
+            f"embedding_dim {embedding_dim} is not divisible by downsample_rate {downsample_rate}"
+        )
+    internal_dim = embedding_dim // downsample_rate
+    if internal_dim % num_heads:
+        raise ValueError(f"num_heads {num_heads} does not divide the {internal_dim} channels of the heads")
+    head_dim = internal_dim // num_heads
+    if rotary and head_dim % 4:
+        raise ValueError(f"head dim {head_dim} is not divisible by 4, as the axial rotary encoding needs")
+
+
+class LayerConfig(Node):
+    """The constructor arguments of `MemoryAttentionLayer`."""
+
+    d_model: Positive = SAM2_DIM
+    activation: Literal["relu", "gelu", "glu"] = "relu"
+    dim_feedforward: Positive = 2048
+    dropout: Probability = 0.1
+    pos_enc_at_attn: bool = False
+    pos_enc_at_cross_attn_keys: bool = True
+    pos_enc_at_cross_attn_queries: bool = False
+    self_attention: AttentionConfig = AttentionConfig()
+    cross_attention: AttentionConfig = AttentionConfig(kv_in_dim=SAM2_MEMORY_DIM, rope_k_repeat=True)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("self_attention", "cross_attention"):
+            width = getattr(self, name).embedding_dim
+            if width != self.d_model:
+                raise ValueError(f"{name}.embedding_dim is {width}, expected d_model, {self.d_model}")
+        if self.self_attention.key_dim != self.d_model:
+            raise ValueError(
+                f"self_attention.kv_in_dim is {self.self_attention.key_dim}, expected d_model, {self.d_model}"
+            )
+        if self.activation == "glu" and self.dim_feedforward % 2:
+            raise ValueError(
+                f"dim_feedforward is {self.dim_feedforward}, expected an even number for activation glu"
+            )
+        return self
+
+
+class MemoryAttentionConfig(Node):
+    """The constructor arguments of `MemoryAttention`."""
+
+    d_model: Positive = SAM2_DIM
+    pos_enc_at_input: bool = True
+    layer: LayerConfig = LayerConfig()
+    num_layers: Positive = 4
+    batch_first: bool = True
+
+    @property
+    def memory_dim(self) -> int:
+        """C_m, the channels of a memory token."""
+        return self.layer.cross_attention.key_dim
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.layer.d_model != self.d_model:
+            raise ValueError(f"layer.d_model is {self.layer.d_model}, expected d_model, {self.d_model}")
+        return self
+
+
+class MemoryBankConfig(Node):
+    """Which memories a frame sees and how they become tokens: the settings of SAM 2's own loop."""
+
+    num_maskmem: Annotated[int, Field(ge=0)] = 7
+    max_cond_frames_in_attn: int = -1
+    memory_temporal_stride_for_eval: Positive = 1
+    directly_add_no_mem_embed: bool = True
+    use_obj_ptrs_in_encoder: bool = True
+    max_obj_ptrs_in_encoder: Positive = 16
+    only_obj_ptrs_in_the_past_for_eval: bool = True
+    add_tpos_enc_to_obj_ptrs: bool = True
+    proj_tpos_enc_in_obj_ptrs: bool = False
+    use_signed_tpos_enc_to_obj_ptrs: bool = False
+    no_obj_embed_spatial: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_cond_frames_in_attn != -1 and self.max_cond_frames_in_attn < 2:
+            raise ValueError(
+                f"max_cond_frames_in_attn is {self.max_cond_frames_in_attn}, expected -1 or at least 2"
+            )
+        return self
+
+
+class Config(Node):
+    """A whole model: its name, its memory attention, its memory bank and the image it was made for."""
+
+    name: str = "unnamed"
+    memory_attention: MemoryAttentionConfig = MemoryAttentionConfig()
+    memory_bank: MemoryBankConfig = MemoryBankConfig()
+    image_size: Positive = 1024
+    backbone_stride: Positive = 16
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the current frame's tokens."""
+        side = self.image_size // self.backbone_stride
+        return side, side
+
+    @property
+    def num_pointer_tokens(self) -> int:
+        """Tokens into which one object pointer splits: C / C_m."""
+        return self.memory_attention.d_model // self.memory_attention.memory_dim
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        d_model, memory_dim = self.memory_attention.d_model, self.memory_attention.memory_dim
+        if self.memory_bank.use_obj_ptrs_in_encoder and d_model % memory_dim:
+            raise ValueError(
+                f"kv_in_dim {memory_dim} does not divide d_model {d_model}, so an object pointer "
+                "cannot be split into memory tokens; set use_obj_ptrs_in_encoder: false"
+            )
+        return self
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A copy in which the given fields differ, checked like a new one."""
+        return type(self)(**{**dict(self), **changes})
