@@ -93,8 +93,7 @@ class MemoryAttention(nn.Module):
         x = curr + 0.1 * curr_pos if self.pos_enc_at_input and curr_pos is not None else curr
         if self.batch_first:
             x, memory, curr_pos, memory_pos = (
-                None if tokens is None else tokens.transpose(0, 1)
-                for tokens in (x, memory, curr_pos, memory_pos)
+                None if tokens is None else tokens.transpose(0, 1) for tokens in (x, memory, curr_pos, memory_pos)
             )
         x = record("input", x)
         for index, layer in enumerate(self.layers):

@@ -1,0 +1,29 @@
+"""The memory attention of SAM 2, twice: a NumPy reference to read and a PyTorch backend that is fast."""
+
+from .attention_map import attention_map
+from .backends import Backend, Network, available_backends, register_backend
+from .compare import compare
+from .configs import Config, available_configs, load_config
+from .model import Model, load
+from .tolerances import BOUNDS
+from .weights import draw_weights, parameter_shapes, read_weights
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BOUNDS",
+    "Backend",
+    "Config",
+    "Model",
+    "Network",
+    "attention_map",
+    "available_backends",
+    "available_configs",
+    "compare",
+    "draw_weights",
+    "load",
+    "load_config",
+    "parameter_shapes",
+    "read_weights",
+    "register_backend",
+]

@@ -69,13 +69,10 @@ def check_inputs(
             raise ValueError(f"{name} is empty (shape {shape}), expected at least one token and one object")
         pos = given.get(f"{name}_pos")
         if pos is not None and tuple(pos.shape) != shape:
-            raise ValueError(
-                f"{name}_pos has shape {tuple(pos.shape)}, expected the shape of {name}, {shape}"
-            )
+            raise ValueError(f"{name}_pos has shape {tuple(pos.shape)}, expected the shape of {name}, {shape}")
     if memory.shape[batch_axis] != curr.shape[batch_axis]:
         raise ValueError(
-            f"memory has batch {memory.shape[batch_axis]}, expected the batch of curr, "
-            f"{curr.shape[batch_axis]}"
+            f"memory has batch {memory.shape[batch_axis]}, expected the batch of curr, {curr.shape[batch_axis]}"
         )
     check_pointers(num_obj_ptr_tokens, memory.shape[token_axis])
 
@@ -130,8 +127,7 @@ def grid_of(num_tokens: int, grid: tuple[int, int] | None, feat_sizes: tuple[int
     if side * side == num_tokens:
         return side, side
     raise ValueError(
-        f"{num_tokens} query tokens are neither feat_sizes {tuple(feat_sizes)} nor a square grid; "
-        "give grid=(h, w)"
+        f"{num_tokens} query tokens are neither feat_sizes {tuple(feat_sizes)} nor a square grid; give grid=(h, w)"
     )
 
 

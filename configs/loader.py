@@ -27,7 +27,7 @@ ALLOWED_TARGETS = {f"sam2.modeling.{module}.{name}": name for name, module in CL
 
 # The other arguments of SAM 2's `SAM2Base`: known, and no business of the memory attention.
 PASSED_OVER = frozenset(
-    [
+    {
         "_target_",
         "image_encoder",
         "memory_attention",
@@ -51,7 +51,7 @@ PASSED_OVER = frozenset(
         "use_mlp_for_obj_ptr_proj",
         "sam_mask_decoder_extra_args",
         "compile_image_encoder",
-    ]
+    }
 )
 
 

@@ -59,9 +59,7 @@ class AttentionConfig(Node):
 def check_head_widths(embedding_dim: int, num_heads: int, downsample_rate: int, rotary: bool) -> None:
     """Raise `ValueError` unless the channels split evenly into heads, and rotary heads into quadruples."""
     if embedding_dim % downsample_rate:
-        raise ValueError(
-            f"embedding_dim {embedding_dim} is not divisible by downsample_rate {downsample_rate}"
-        )
+        raise ValueError(f"embedding_dim {embedding_dim} is not divisible by downsample_rate {downsample_rate}")
     internal_dim = embedding_dim // downsample_rate
     if internal_dim % num_heads:
         raise ValueError(f"num_heads {num_heads} does not divide the {internal_dim} channels of the heads")

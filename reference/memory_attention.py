@@ -88,8 +88,7 @@ class MemoryAttention(Module):
         # float16 holds eleven bits: it is taken and given, but not computed in.
         working = np.promote_types(curr.dtype, np.float32)
         x, memory, query_pos, pos = (
-            None if tokens is None else tokens.astype(working)
-            for tokens in (curr, memory, curr_pos, memory_pos)
+            None if tokens is None else tokens.astype(working) for tokens in (curr, memory, curr_pos, memory_pos)
         )
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos

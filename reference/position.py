@@ -46,9 +46,7 @@ def sine_encoding_1d(positions: Float[np.ndarray, " P"], channels: int) -> Float
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
 
 
-def rotary_angles(
-    height: int, width: int, head_dim: int, theta: float = 10000.0
-) -> Float[np.ndarray, "N half"]:
+def rotary_angles(height: int, width: int, head_dim: int, theta: float = 10000.0) -> Float[np.ndarray, "N half"]:
     """The angle by which each pair of channels turns, for every token of a grid, row by row (radians, float64).
 
     θ_j = theta^(−4j/d) for j = 0…d/4−1; token t is at x = t mod w, y = ⌊t/w⌋; its d/2 angles are

@@ -1,0 +1,5 @@
+"""`python -m memory_attention`."""
+
+from .cli import main
+
+main()

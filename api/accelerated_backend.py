@@ -1,0 +1,87 @@
+"""The PyTorch twin as a backend."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "the accelerated backend needs PyTorch: pip install 'memory-attention[accelerated]'"
+    ) from None
+
+from .accelerated import MemoryAttention
+from .backends import Network
+from .configs import Config
+from .configs.contract import Record, unrecorded
+from .weights import PREFIX
+
+
+def build(config: Config, weights: Mapping[str, np.ndarray], device: str | None, dtype: str) -> Network:
+    """Build the PyTorch network in eval mode; without a device, on the GPU if there is one."""
+    return TorchNetwork(config, weights, find_device(device), getattr(torch, dtype))
+
+
+def find_device(device: str | None) -> torch.device:
+    """The device of that name, else CUDA if it is there, else the CPU. Raises `ValueError` if it is absent."""
+    cuda = torch.cuda.is_available()
+    if device is None:
+        return torch.device("cuda" if cuda else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device is {device!r}, expected 'cpu' or 'cuda' ({error})") from None
+    if found.type == "cuda" and not cuda:
+        raise ValueError(f"device is {device!r}, but PyTorch sees no CUDA device on this machine")
+    return found
+
+
+class TorchNetwork:
+    """The `nn.Module` behind NumPy arrays: NumPy in, NumPy out; tensors in, tensors out, with gradients."""
+
+    def __init__(
+        self, config: Config, weights: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.device, self.dtype = device, dtype
+        self.module = MemoryAttention.from_config(config.memory_attention).to(device, dtype).eval()
+        own = {name.removeprefix(PREFIX): w for name, w in weights.items() if name.startswith(PREFIX)}
+        self.module.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in own.items()})
+
+    def __call__(
+        self,
+        curr: Any,
+        memory: Any,
+        curr_pos: Any,
+        memory_pos: Any,
+        num_obj_ptr_tokens: int,
+        grid: tuple[int, int] | None,
+        record: Record | None,
+    ) -> Any:
+        arrays = (curr, memory, curr_pos, memory_pos)
+        inputs = [None if array is None else self._to_tensor(array) for array in arrays]
+        listen = unrecorded if record is None else _in_numpy(record)
+        if isinstance(curr, torch.Tensor):
+            return self.module(*inputs, num_obj_ptr_tokens, grid, listen).to(curr.device)
+        with torch.inference_mode():
+            return to_numpy(self.module(*inputs, num_obj_ptr_tokens, grid, listen))
+
+    def _to_tensor(self, array: Any) -> torch.Tensor:
+        # NumPy arrays may have negative strides, which tensors cannot.
+        tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.to(self.device, self.dtype)
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as an array: bfloat16, which NumPy lacks, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _in_numpy(record: Record) -> Record:
+    def listen(name: str, value: torch.Tensor) -> torch.Tensor:
+        record(name, to_numpy(value))
+        return value
+
+    return listen

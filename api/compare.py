@@ -1,0 +1,82 @@
+"""Two models on the same inputs, step by step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .model import Model
+from .tolerances import bound
+
+
+@dataclass(frozen=True)
+class StepDifference:
+    """How far one step's output is from the other model's."""
+
+    step: str
+    shape: tuple[int, ...]
+    largest_error: float
+    relative_error: float
+    bound: float
+
+    @property
+    def within(self) -> bool:
+        """Whether the relative error is a number and inside the bound."""
+        return self.relative_error <= self.bound
+
+
+def compare(
+    model: Model, against: Model, *inputs: Any, progress: Callable[[str], None] | None = None
+) -> list[StepDifference]:
+    """Run both on the same inputs and compare every step; `inputs` as in a call of the model.
+
+    Errors are relative to the largest magnitude of `model`'s output; the bound is that of the coarser
+    dtype, and grows with the logits of the attention. `progress` is called with every step's name.
+    Raises `ValueError` where the two have different steps or shapes.
+    """
+    curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid = (*inputs, *(None,) * (6 - len(inputs)))
+    arguments = (curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens or 0, grid)
+    expected = _run(model, arguments, progress)
+    actual = _run(against, arguments, progress)
+    if expected.keys() != actual.keys():
+        raise ValueError(f"the steps differ: {sorted(expected.keys() ^ actual.keys())}")
+
+    differences, reach = [], 1.0
+    for step, truth in expected.items():
+        if step.endswith((".k", ".k_rotated")):
+            reach = max(reach, largest_logit(expected, step))
+        limit = max(bound(model.dtype, reach), bound(against.dtype, reach))
+        differences.append(_difference(step, truth, actual[step], limit))
+    return differences
+
+
+def largest_logit(steps: dict[str, np.ndarray], key_step: str) -> float:
+    """A ceiling of the magnitudes of an attention's logits: the longest query times the longest key, over √d."""
+    query, key = steps[key_step.replace(".k", ".q")], steps[key_step]
+    lengths = [float(np.linalg.norm(part.astype(np.float64), axis=-1).max()) for part in (query, key)]
+    return lengths[0] * lengths[1] / float(np.sqrt(query.shape[-1]))
+
+
+def _run(
+    model: Model, arguments: tuple[Any, ...], progress: Callable[[str], None] | None
+) -> dict[str, np.ndarray]:
+    steps: dict[str, np.ndarray] = {}
+
+    def record(name: str, value: np.ndarray) -> np.ndarray:
+        steps[name] = value
+        if progress:
+            progress(name)
+        return value
+
+    model.network(*arguments, record)
+    return steps
+
+
+def _difference(step: str, truth: np.ndarray, result: np.ndarray, limit: float) -> StepDifference:
+    if truth.shape != result.shape:
+        raise ValueError(f"{step} has shape {result.shape}, expected {truth.shape}")
+    error = float(np.abs(truth.astype(np.float64) - result).max())
+    magnitude = float(np.abs(truth).max())
+    relative = error / magnitude if magnitude else error
+    return StepDifference(step, truth.shape, error, relative, limit)

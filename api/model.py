@@ -1,0 +1,152 @@
+"""The front door: `load` a model, call it, trace it, look where it looks."""
+
+import os
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .attention_map import attention_map
+from .backends import Network, find_backend
+from .configs import Config, load_config
+from .configs.contract import check_inputs, unwrap_list
+from .tolerances import BOUNDS
+from .weights import Weights, draw_weights, read_weights
+
+
+class Model:
+    """SAM 2's memory attention with weights, on one backend."""
+
+    def __init__(
+        self, config: Config, weights: Weights, backend: str | None, device: str | None, dtype: str
+    ) -> None:
+        if dtype not in BOUNDS:
+            raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(BOUNDS)}")
+        self.config = config
+        self.weights = weights
+        self.dtype = dtype
+        self.device = device
+        self.backend, found = find_backend(backend)
+        self.network: Network = found.build(config, weights, device, dtype)
+
+    def __repr__(self) -> str:
+        return f"Model({self.config.name!r}, backend={self.backend!r}, dtype={self.dtype!r})"
+
+    def __call__(
+        self,
+        curr: Any,
+        memory: Any,
+        curr_pos: Any = None,
+        memory_pos: Any = None,
+        num_obj_ptr_tokens: int = 0,
+        grid: tuple[int, int] | None = None,
+    ) -> Any:
+        """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C] in the model's dtype.
+
+        Takes and returns NumPy arrays (float32 for bfloat16); the accelerated backend also takes torch
+        tensors and returns one on their device, with gradients. The last `num_obj_ptr_tokens` of the
+        memory are object pointers. Raises `TypeError` or `ValueError` naming the argument that does not
+        fit, and warns of NaN or infinity.
+        """
+        return self._run(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, None)
+
+    def trace(
+        self,
+        curr: Any,
+        memory: Any,
+        curr_pos: Any = None,
+        memory_pos: Any = None,
+        num_obj_ptr_tokens: int = 0,
+        grid: tuple[int, int] | None = None,
+        names: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Every step's output by name, in order, or that of the steps in `names`; inputs as in a call.
+
+        The names are the same in every backend: `input`, `layers.0.norm1`, `layers.0.self_attn.q`,
+        `layers.0.self_attn.q_rotated`, … `norm`. Inside the network arrays are batch-first.
+        """
+        steps: dict[str, np.ndarray] = {}
+
+        def record(name: str, value: np.ndarray) -> np.ndarray:
+            if names is None or name in names:
+                steps[name] = value
+            return value
+
+        self._run(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, record)
+        return steps
+
+    def attention_map(
+        self,
+        curr: Any,
+        memory: Any,
+        curr_pos: Any = None,
+        memory_pos: Any = None,
+        num_obj_ptr_tokens: int = 0,
+        grid: tuple[int, int] | None = None,
+        *,
+        layer: int,
+        kind: Literal["self", "cross"] = "cross",
+        queries: int | Sequence[int] | Literal["all"],
+    ) -> np.ndarray:
+        """The softmax rows [B,H,Q,M] of chosen queries in one layer: where those queries look.
+
+        `queries` are token numbers, row by row in the frame; `"all"` gives the whole N × M matrix.
+        `kind` is `"cross"` (at the memory) or `"self"` (at the frame itself, M = N). Inputs as in a call.
+        """
+        inputs = (curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
+        return attention_map(self, *inputs, layer=layer, kind=kind, queries=queries)
+
+    def _run(
+        self,
+        curr: Any,
+        memory: Any,
+        curr_pos: Any,
+        memory_pos: Any,
+        num_obj_ptr_tokens: int,
+        grid: tuple[int, int] | None,
+        record: Any,
+    ) -> Any:
+        curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
+        network = self.config.memory_attention
+        check_inputs(
+            curr,
+            memory,
+            curr_pos,
+            memory_pos,
+            num_obj_ptr_tokens,
+            network.d_model,
+            network.memory_dim,
+            batch_first=not network.batch_first,
+        )
+        inputs = {"curr": curr, "memory": memory, "curr_pos": curr_pos, "memory_pos": memory_pos}
+        for name, value in inputs.items():
+            if value is not None and not _is_finite(value):
+                warnings.warn(f"{name} has values that are NaN or infinite", RuntimeWarning, stacklevel=3)
+        return self.network(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, record)
+
+
+def _is_finite(value: Any) -> bool:
+    finite = np.isfinite(value) if isinstance(value, np.ndarray) else value.isfinite()
+    return bool(finite.all())
+
+
+def load(
+    config: str | os.PathLike[str] | Config,
+    backend: str | None = None,
+    weights: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    dtype: str = "float32",
+) -> Model:
+    """Load SAM 2's memory attention.
+
+    `config`: a bundled name, the path of a SAM 2 YAML file, or a parsed config. `backend`:
+    `"reference"`, `"accelerated"` or a registered one; none takes `MEMORY_ATTENTION_BACKEND`, else the
+    reference. `weights`: the path of a checkpoint, a mapping of SAM 2's names to arrays, or none, and
+    then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
+    takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
+    """
+    parsed = load_config(config)
+    parameters = draw_weights(parsed, seed) if weights is None else read_weights(weights, parsed)
+    return Model(parsed, parameters, backend, device, dtype)

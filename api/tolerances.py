@@ -1,0 +1,24 @@
+"""How far a result may be from the truth, the reference in float64: the one table for tests and `compare`.
+
+Each bound is relative to the largest magnitude of the truth, and holds for logits up to 1 in magnitude;
+the error of a softmax grows with its logits, so `bound` grows with them.
+"""
+
+BOUNDS = {
+    # Rounding 2⁻⁵³, times sums of some thousand terms in any order.
+    "float64": 1e-12,
+    # Rounding 2⁻²⁴, likewise.
+    "float32": 1e-5,
+    # Rounding 2⁻¹¹ at each of some ten steps a layer; sums are kept in float32.
+    "float16": 5e-3,
+    # Rounding 2⁻⁸, likewise.
+    "bfloat16": 4e-2,
+}
+
+# One unit in the last place, relative to a number of that size.
+EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def bound(dtype: str, largest_logit: float = 1.0) -> float:
+    """The relative error allowed in `dtype` where the attention's logits reach `largest_logit`."""
+    return BOUNDS[dtype] * max(1.0, largest_logit)
