@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +13,8 @@ from .layer import MemoryAttentionLayer
 from .module import Module
 from .norm import LayerNorm
 
-Tokens = Float[np.ndarray, "T B C"]
+Frame = Float[np.ndarray, "N B C"]
+Memory = Float[np.ndarray, "M _B K"]
 
 
 class MemoryAttention(Module):
@@ -42,7 +42,7 @@ class MemoryAttention(Module):
         self.norm = LayerNorm(d_model)
 
     @classmethod
-    def from_config(cls, config: MemoryAttentionConfig) -> Self:
+    def from_config(cls, config: MemoryAttentionConfig) -> "MemoryAttention":
         """Build the network that a config describes."""
         layer = config.layer.model_dump(exclude={"self_attention", "cross_attention"})
         return cls(
@@ -59,14 +59,14 @@ class MemoryAttention(Module):
 
     def forward(
         self,
-        curr: Tokens | list[Tokens],
-        memory: Tokens,
-        curr_pos: Tokens | list[Tokens] | None = None,
-        memory_pos: Tokens | None = None,
+        curr: Frame | list[Frame],
+        memory: Memory,
+        curr_pos: Frame | list[Frame] | None = None,
+        memory_pos: Memory | None = None,
         num_obj_ptr_tokens: int = 0,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,
-    ) -> Tokens:
+    ) -> Frame:
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C], dtype as `curr`.
 
         The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
