@@ -138,7 +138,7 @@ def rounded(case: Case, dtype: str) -> Case:
     def to(array):
         if not isinstance(array, np.ndarray):
             return array
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype)).double()
+        tensor = torch.from_numpy(np.array(array, order="C")).to(getattr(torch, dtype)).double()
         result = np.empty_like(array, subok=False)
         result[...] = tensor.numpy()
         return result

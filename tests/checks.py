@@ -48,7 +48,7 @@ def run_textbook(case: Case, device: str, dtype: str) -> np.ndarray:
     def to(array):
         if not isinstance(array, np.ndarray):
             return array
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device, getattr(torch, dtype))
+        return torch.from_numpy(np.array(array, order="C")).to(device, getattr(torch, dtype))
 
     weights = {name.removeprefix(PREFIX): to(weight) for name, weight in case.weights.items()}
     return textbook(case.config, weights, *map(to, case.inputs)).double().cpu().numpy()

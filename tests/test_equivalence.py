@@ -24,7 +24,7 @@ def test_the_reference_obeys_the_same_rule(case, dtype):
 def test_a_tensor_gives_what_an_array_gives(case, device):
     model = ma.load(case.config, "accelerated", case.weights, device=device, dtype="float64")
     from_arrays = model(*case.inputs)
-    tensors = [torch.tensor(a) if hasattr(a, "dtype") else a for a in case.inputs]
+    tensors = [torch.from_numpy(a.copy()) if hasattr(a, "dtype") else a for a in case.inputs]
     from_tensors = model(*tensors)
     assert from_tensors.device == tensors[0].device
     assert error(from_tensors.detach().numpy(), from_arrays) <= bound("float64")
