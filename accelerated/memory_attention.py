@@ -77,32 +77,31 @@ class MemoryAttention(nn.Module):
         frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
-        curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
+        inputs = (unwrap_list(curr, "curr"), memory, unwrap_list(curr_pos, "curr_pos"), memory_pos)
         check_inputs(
-            curr,
-            memory,
-            curr_pos,
-            memory_pos,
+            *inputs,
             num_obj_ptr_tokens,
             self.d_model,
             self.layers[0].cross_attn_image.k_proj.in_features,
             batch_first=not self.batch_first,
             # Autocast brings dtypes together, and SAM 2 relies on it: its memories are bfloat16.
-            one_dtype=not torch.is_autocast_enabled(curr.device.type),
+            one_dtype=not torch.is_autocast_enabled(memory.device.type),
         )
-        x = curr + 0.1 * curr_pos if self.pos_enc_at_input and curr_pos is not None else curr
-        if self.batch_first:
-            x, memory, curr_pos, memory_pos = (
-                None if tokens is None else tokens.transpose(0, 1) for tokens in (x, memory, curr_pos, memory_pos)
-            )
+        x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
+        if self.pos_enc_at_input and query_pos is not None:
+            x = x + 0.1 * query_pos
         x = record("input", x)
         for index, layer in enumerate(self.layers):
             more = options(
                 num_k_exclude_rope=num_obj_ptr_tokens, grid=grid, record=under(record, f"layers.{index}")
             )
-            x = layer(tgt=x, memory=memory, pos=memory_pos, query_pos=curr_pos, **more)
+            x = layer(tgt=x, memory=keys, pos=pos, query_pos=query_pos, **more)
         x = record("norm", self.norm(x))
         return x.transpose(0, 1) if self.batch_first else x
+
+    def _arrange(self, tokens: Tensor | None) -> Tensor | None:
+        """Tokens as the layers take them: batch-first."""
+        return tokens.transpose(0, 1) if self.batch_first and tokens is not None else tokens
 
 
 def _attention(config: AttentionConfig) -> Attention:

@@ -1,10 +1,12 @@
 """Step 2: where a token is. Sine encodings are added to tokens, rotary encodings turn queries and keys."""
 
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Device = torch.device | str | None
+Device: TypeAlias = torch.device | str | None
 
 
 def sine_frequencies(channels: int, device: Device = None) -> Float[Tensor, " c"]:

@@ -58,8 +58,8 @@ FAULTS = [
         "a missing 0.1",
         "memory_attention",
         "MemoryAttention.forward",
-        {"reference": "0.1 * query_pos", "accelerated": "0.1 * curr_pos"},
-        {"reference": "query_pos", "accelerated": "curr_pos"},
+        {"reference": "0.1 * query_pos", "accelerated": "0.1 * query_pos"},
+        {"reference": "query_pos", "accelerated": "query_pos"},
     ),
     Fault(
         "eps 1e-6",

@@ -84,7 +84,7 @@ def test_maps(capfd, npz, tmp_path):
     output = tmp_path / "maps.png"
     words = ["maps", "--config", "tiny", "--output", output, "--layer", 0, "--query", "1,2"]
     for more in (["--inputs", npz], ["--inputs", npz, "--kind", "self"], ["--photograph", "coffee"]):
-        status, out, _ = run(capfd, *words, *more)
+        status, _, _ = run(capfd, *words, *more)
         assert status == 0
         assert output.read_bytes().startswith(b"\x89PNG")
         output.unlink()
@@ -112,7 +112,7 @@ def test_demo(capfd, tmp_path):
         (["compare", "--config", "sam2.1_hiera_t", "--inputs", "{npz}"], "curr has 16 channels, expected 256"),
         (["maps", "--config", "tiny", "--query", "9,9", "--output", "a.png"], "query is '9,9'"),
         (["maps", "--config", "tiny", "--photograph", "dog", "--output", "a.png"], "photograph is 'dog'"),
-        (["maps", "--config", "tiny", "--kind", "both", "--output", "a.png"], "kind is 'both'"),
+        (["maps", "--config", "tiny", "--kind", "both", "--output", "a.png"], "'both'"),
         (["nonsense"], "nonsense"),
     ],
 )
