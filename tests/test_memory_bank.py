@@ -231,6 +231,15 @@ def test_pointers_of_one_frame_do_not_divide_by_zero(make_bank: Callable[..., Ba
     np.testing.assert_array_equal(tokens.memory_pos[-2:, 0], [[0, 0, 1, 1]] * 2)
 
 
+def test_times_of_pointers_span_a_short_video(make_bank: Callable[..., Bank]) -> None:
+    """Three frames and room for 16 pointers: P = 3, so distances 2 and 1 are at times 1 and 1/2."""
+    bank = make_bank(make_config())
+    for frame in range(2):
+        bank.add(frame, memory_of(0), pointer_of(1), conditioning=frame == 0)
+    sines = bank.tokens(2, 3).memory_pos[-4::2, 0, 0]
+    np.testing.assert_allclose(sines, [math.sin(1), math.sin(1 / 2)], atol=1e-12)
+
+
 # ---------------------------------------------------------------- an oracle, written another way
 
 
