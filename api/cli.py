@@ -13,12 +13,11 @@ from rich.table import Table
 
 from .backends import find_backend
 from .compare import StepDifference, compare
-from .configs import Config, load_config
+from .configs import Config, bank_parameter_shapes, load_config
 from .cost import step_costs
 from .files import whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
-from .weights import bank_shapes
 
 app = typer.Typer(
     name="memory-attention",
@@ -119,7 +118,7 @@ def info(
     console.print(table)
     console.print(
         f"N = {height} × {width} = {height * width:,} query tokens; M = {frames} memories + {pointers} pointer "
-        f"tokens = {tokens:,}; the memory bank has {_count(bank_shapes(parsed)):,} parameters more."
+        f"tokens = {tokens:,}; the memory bank has {_count(bank_parameter_shapes(parsed)):,} parameters more."
     )
     console.print(f"Attention kernel here: {_kernel(parsed, device, dtype)}")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from cases import random_weights
+from memory_attention.configs import bank_parameter_shapes
 from memory_attention.inputs import draw_inputs
-from memory_attention.weights import HUGGING_FACE, bank_shapes
+from memory_attention.weights import HUGGING_FACE
 from safetensors.torch import save_file
 
 CONFIG = ma.load_config("tiny")
@@ -19,7 +20,9 @@ INPUTS = draw_inputs(CONFIG)
 @pytest.fixture(scope="module")
 def weights():
     rng = np.random.default_rng(5)
-    drawn = random_weights(CONFIG, rng) | {n: rng.standard_normal(s) for n, s in bank_shapes(CONFIG).items()}
+    drawn = random_weights(CONFIG, rng) | {
+        n: rng.standard_normal(s) for n, s in bank_parameter_shapes(CONFIG).items()
+    }
     return {name: weight.astype(np.float32) for name, weight in drawn.items()}
 
 
