@@ -6,6 +6,7 @@ import torch
 from memory_attention.accelerated import MemoryAttention
 from memory_attention.cost import step_costs
 from memory_attention.inputs import draw_inputs
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
