@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
-import memory_attention as ma
 import numpy as np
 import torch
 from hypothesis import strategies as st
+
+import memory_attention as ma
 from memory_attention.configs import AttentionConfig, Config, LayerConfig, MemoryAttentionConfig, MemoryBankConfig
 from memory_attention.inputs import Inputs
 

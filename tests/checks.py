@@ -1,8 +1,9 @@
 """The equivalence rule itself, used by the suite and by the test of the suite."""
 
-import memory_attention as ma
 import numpy as np
 import torch
+
+import memory_attention as ma
 from cases import Case, rounded
 from memory_attention.compare import largest_logit
 from memory_attention.tolerances import EPSILON, bound

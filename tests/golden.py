@@ -6,8 +6,9 @@ python tests/golden.py
 import json
 from pathlib import Path
 
-import memory_attention as ma
 import numpy as np
+
+import memory_attention as ma
 from cases import random_weights
 from memory_attention.inputs import Inputs
 

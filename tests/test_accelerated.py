@@ -3,14 +3,15 @@
 import copy
 import threading
 
-import memory_attention as ma
 import pytest
 import torch
-from cases import cases
 from hypothesis import given, settings
+from torch import nn
+
+import memory_attention as ma
+from cases import cases
 from memory_attention.accelerated import Attention, MemoryAttention, MemoryAttentionLayer, RoPEAttention
 from memory_attention.inputs import draw_inputs
-from torch import nn
 
 CONFIG = ma.load_config("tiny")
 

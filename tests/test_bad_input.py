@@ -3,12 +3,13 @@
 import builtins
 import sys
 
-import memory_attention as ma
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import config as jaxtyping_config
+
+import memory_attention as ma
 from memory_attention.inputs import draw_inputs
 
 CONFIG = ma.load_config("tiny")

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 
-import memory_attention as ma
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+import memory_attention as ma
 from memory_attention import cli
 from memory_attention.inputs import draw_inputs
-from typer.testing import CliRunner
 
 CONFIG = ma.load_config("tiny")
 

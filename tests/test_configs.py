@@ -1,10 +1,11 @@
 """SAM 2's YAML files load unchanged; what is wrong in a file is named."""
 
-import memory_attention as ma
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
+import memory_attention as ma
 from memory_attention.configs import loader
 
 SAM2 = [name for name in ma.available_configs() if name.startswith("sam2")]

@@ -1,13 +1,14 @@
 """What `info` counts is what PyTorch counts."""
 
-import memory_attention as ma
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import memory_attention as ma
 from memory_attention.accelerated import MemoryAttention
 from memory_attention.cost import step_costs
 from memory_attention.inputs import draw_inputs
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 
 @pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])

@@ -1,11 +1,12 @@
 """Every backend computes what the reference computes in float64."""
 
-import memory_attention as ma
 import pytest
 import torch
+from hypothesis import given
+
+import memory_attention as ma
 from cases import cases
 from checks import check_equivalence, error
-from hypothesis import given
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 

@@ -1,11 +1,12 @@
 """The test of the tests: a deliberately wrong step in one backend, or in both, is caught."""
 
 import pytest
+from hypothesis import Phase, given, settings
+from test_golden import check_golden
+
 from cases import cases
 from checks import check_equivalence
 from faults import FAULTS, planted
-from hypothesis import Phase, given, settings
-from test_golden import check_golden
 
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 

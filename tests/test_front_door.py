@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
-import memory_attention as ma
 import numpy as np
 import pytest
+
+import memory_attention as ma
 from memory_attention.backends import ENTRY_POINTS
 from memory_attention.inputs import draw_inputs
 

@@ -2,9 +2,10 @@
 
 import json
 
-import memory_attention as ma
 import numpy as np
 import pytest
+
+import memory_attention as ma
 from checks import error
 from golden import PATH, STEPS, golden_case
 from memory_attention.reference.attention import RoPEAttention, scaled_dot_product_attention

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from memory_attention import reference
 from memory_attention.configs import (
     AttentionConfig,

@@ -1,9 +1,10 @@
 """An implementation by others, Hugging Face's, gives the same numbers with the same weights."""
 
-import memory_attention as ma
 import numpy as np
 import pytest
 import torch
+
+import memory_attention as ma
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 from memory_attention.weights import PREFIX

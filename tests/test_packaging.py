@@ -6,8 +6,9 @@ import venv
 import zipfile
 from pathlib import Path
 
-import memory_attention as ma
 import pytest
+
+import memory_attention as ma
 
 ROOT = Path(__file__).parents[1]
 RUN = """

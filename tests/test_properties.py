@@ -1,11 +1,12 @@
 """What must hold whoever computes it: properties that pin the mathematics down."""
 
-import memory_attention as ma
 import numpy as np
-from cases import cases, configs, grids, random_weights, seeds
-from checks import error
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+import memory_attention as ma
+from cases import cases, configs, grids, random_weights, seeds
+from checks import error
 from memory_attention.configs import Config
 from memory_attention.reference.attention import (
     scaled_dot_product_attention,
@@ -158,6 +159,7 @@ def test_online_softmax_is_softmax_for_every_tiling(seed, sizes, query_tile, key
 def test_extreme_scores_stay_finite(seed, dtype, device):
     """Logits of ±1e4 overflow exp in every dtype; the largest one still wins."""
     import torch
+
     from memory_attention.accelerated.attention import scaled_dot_product_attention as fast
 
     rng = np.random.default_rng(seed)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from cases import grids, lay_out, layouts, seeds
-from checks import error
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cases import grids, lay_out, layouts, seeds
+from checks import error
 from memory_attention import accelerated, reference
 from memory_attention.accelerated import attention as fast_attention
 from memory_attention.accelerated import feed_forward as fast_feed_forward

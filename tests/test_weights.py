@@ -3,15 +3,16 @@
 import pickle
 from pathlib import Path
 
-import memory_attention as ma
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
+import memory_attention as ma
 from cases import random_weights
 from memory_attention.configs import bank_parameter_shapes
 from memory_attention.inputs import draw_inputs
 from memory_attention.weights import HUGGING_FACE
-from safetensors.torch import save_file
 
 CONFIG = ma.load_config("tiny")
 INPUTS = draw_inputs(CONFIG)
