@@ -10,6 +10,15 @@ except ModuleNotFoundError as error:  # pragma: no cover
 from .attention import Attention, RoPEAttention
 from .layer import MemoryAttentionLayer
 from .memory_attention import MemoryAttention
+from .memory_bank import MemoryBank, MemoryTokens
 from .norm import LayerNorm
 
-__all__ = ["Attention", "LayerNorm", "MemoryAttention", "MemoryAttentionLayer", "RoPEAttention"]
+__all__ = [
+    "Attention",
+    "LayerNorm",
+    "MemoryAttention",
+    "MemoryAttentionLayer",
+    "MemoryBank",
+    "MemoryTokens",
+    "RoPEAttention",
+]
