@@ -18,7 +18,7 @@ from memory_attention.tracker.weights import tracker_shapes, write_tracker
 
 CONFIG = load_config("tracker")
 SIZE = CONFIG.image_size
-SHORT = Recipe(steps=4, clips=2, lengths=(2, 3), warmup=2)
+SHORT = Recipe(steps=4, frames=4, lengths=(2, 3), warmup=2)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 def test_a_checkpoint_that_is_none_or_of_another_recipe_is_refused(tmp_path):
     train(tmp_path, SHORT, stop_at=1, show_progress=False)
     with pytest.raises(ValueError, match="another recipe"):
-        Training.resume(tmp_path / CHECKPOINT, Recipe(steps=4, clips=2, lengths=(2, 3), warmup=3))
+        Training.resume(tmp_path / CHECKPOINT, Recipe(steps=4, frames=4, lengths=(2, 3), warmup=3))
     (tmp_path / CHECKPOINT).write_bytes(b"half a checkp")
     with pytest.raises(ValueError, match="not a readable checkpoint"):
         Training.resume(tmp_path / CHECKPOINT, SHORT)

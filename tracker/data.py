@@ -98,7 +98,7 @@ class Piece:
 
 
 def draw_outline(rng: Rng) -> Float[np.ndarray, " angles"]:
-    """Draw an ellipse, polygon, star or blob with the area of the unit circle: its radius in `ANGLES` directions."""
+    """Draw an ellipse, polygon, star or blob as large as the unit circle: its radius in `ANGLES` directions."""
     angle = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
     kind = rng.integers(4)
     if kind == 0:

@@ -79,18 +79,24 @@ class Tracker:
         self.bank.clear()
         for frame, images in enumerate(frames):
             with self.ops.inference():
-                step = self.step(frame, self.ops.array(images), self.ops.array(masks))
+                fine, features = self.networks.encode_image(self.ops.array(images))
+                step = self.step(frame, fine, features, self.ops.array(masks))
                 self.bank.forget(frame + 1)
             yield step._replace(logits=_to_numpy(step.logits), seen=step.seen and _inputs_to_numpy(step.seen))
 
-    def step(self, frame: int, images: Float[Array, "V S S 3"], masks: Float[Array, "K S S"]) -> Step:
-        """One turn of the loop: remember, find the mask, and put the new memory into the bank.
+    def step(
+        self,
+        frame: int,
+        fine: Float[Array, "V fh fw F"],
+        features: Float[Array, "V h w C"],
+        masks: Float[Array, "K S S"],
+    ) -> Step:
+        """One turn of the loop, from an encoded image: remember, find the mask, and remember that too.
 
-        Frame 0 is prompted: it remembers nothing, and its mask is the given one of `masks`.
+        Frame 0 is prompted: it has nothing to remember, and its mask is the given one of `masks`.
         """
         ops, networks = self.ops, self.networks
-        fine, features = networks.encode_image(images)
-        objects = len(masks) // len(images)
+        objects = len(masks) // len(features)
         fine, features = ops.repeat(fine, objects), ops.repeat(features, objects)
 
         prompted = frame == 0

@@ -39,15 +39,19 @@ COLUMNS = ("step", "seconds", "learning_rate", "loss", "iou")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the tracker is trained; the clips grow longer from one equal part of the steps to the next."""
+    """How the tracker is trained.
+
+    Each step has about so many `frames`, in fewer but longer clips from one equal part of the steps to the
+    next (`lengths`), and follows so many `objects` of each clip.
+    """
 
     config: str = "tracker"
     seed: int = 0
     steps: int = 5000
-    clips: int = 8
+    frames: int = 24
     objects: int = 2
-    lengths: tuple[int, ...] = (3, 3, 4, 5)
-    longest_gap: int = 3
+    lengths: tuple[int, ...] = (2, 3, 4, 6, 8)
+    span: int = 16
     learning_rate: float = 2e-3
     warmup: int = 100
     weight_decay: float = 0.03
@@ -68,12 +72,15 @@ def training_clips(
 ) -> tuple[Float[np.ndarray, "T V S S 3"], Bool[np.ndarray, "T K S S"]]:
     """The clips of a step with the masks of `objects` objects of each; they depend on seed and step alone.
 
-    Consecutive frames lie 1 to `longest_gap` frames apart, so that few frames show long stories.
+    The frames of some clips follow each other closely, those of others are spread over `span` frames, so
+    that few frames tell long stories too.
     """
     frames, masks = [], []
-    for index in range(recipe.clips):
+    length = recipe.length(step)
+    for index in range(recipe.frames // length):
         rng = np.random.default_rng([recipe.seed, step, index])
-        gaps = rng.integers(1, recipe.longest_gap + 1, recipe.length(step) - 1)
+        longest_gap = rng.integers(1, (recipe.span - 1) // (length - 1) + 1)
+        gaps = rng.integers(1, longest_gap + 1, length - 1)
         clip = make_clip(rng, TRAINING, np.concatenate([[0.0], np.cumsum(gaps)]), recolour=True)
         in_sight = np.flatnonzero(clip.masks[0].sum(axis=(1, 2)) >= LEAST_AREA)
         frames.append(clip.frames)
@@ -130,8 +137,11 @@ class Training:
         losses, ious = [], []
         self.tracker.bank.clear()
         truth = masks.float()
-        for frame, images in enumerate(frames):
-            logits = self.tracker.step(frame, images, truth[0]).logits
+        # All frames are encoded at once, which is faster: what an image looks like needs no memory.
+        encoded = self.tracker.networks.encode_image(frames.flatten(0, 1))
+        views = (part.unflatten(0, frames.shape[:2]) for part in encoded)
+        for frame, (fine, features) in enumerate(zip(*views, strict=True)):
+            logits = self.tracker.step(frame, fine, features, truth[0]).logits
             if logits is not None:
                 losses.append(mask_loss(logits, truth[frame]))
                 ious.append(_iou(logits.detach() > 0, masks[frame]))
