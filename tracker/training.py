@@ -47,10 +47,10 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 5000
+    steps: int = 1800
     frames: int = 24
     objects: int = 2
-    lengths: tuple[int, ...] = (2, 3, 4, 6, 8)
+    lengths: tuple[int, ...] = (2, 4, 4, 8, 8)
     span: int = 16
     learning_rate: float = 2e-3
     warmup: int = 100
