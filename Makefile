@@ -1,14 +1,37 @@
+# The two commands: `make demo` and `make test`. Both set up .venv by themselves.
+
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALLED := build/installed
 
-.PHONY: demo test lint types setup clean
+.PHONY: demo test lint types thorough clean
 
-setup: .venv/ready
+demo: .venv/ready
+	$(BIN)/memory-attention demo --output demo-output
 
+test: lint types
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# The folder mapping hides the packages from a type checker in a checkout, so it sees an installed copy.
+types: .venv/ready
+	rm -rf $(INSTALLED)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target $(INSTALLED) .
+	cd $(INSTALLED) && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p memory_attention
+
+thorough: .venv/ready
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist worksteal
+
+# torch goes first and by its exact version, so that pip takes no other build of it.
 .venv/ready: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip setuptools
-	# torch first: its exact version is what keeps pip from fetching another build.
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip setuptools
+	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[all]'
 	touch $@
+
+clean:
+	rm -rf .venv build demo-output *.egg-info

@@ -15,7 +15,7 @@ from .position import rotary_angles, rotate
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
     """Give each head its own d = C / H channels."""
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    return x.unflatten(-1, (num_heads, x.shape[-1] // num_heads)).transpose(1, 2)
 
 
 def merge_heads(x: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T C"]:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -15,7 +14,8 @@ from .layer import MemoryAttentionLayer
 from .norm import LayerNorm
 from .options import options
 
-Tokens = Float[Tensor, "T B C"]
+Frame = Float[Tensor, "N B C"]
+Memory = Float[Tensor, "M _B K"]
 
 
 class MemoryAttention(nn.Module):
@@ -46,7 +46,7 @@ class MemoryAttention(nn.Module):
         self.norm = LayerNorm(d_model)
 
     @classmethod
-    def from_config(cls, config: MemoryAttentionConfig) -> Self:
+    def from_config(cls, config: MemoryAttentionConfig) -> "MemoryAttention":
         """Build the network that a config describes."""
         layer = config.layer.model_dump(exclude={"self_attention", "cross_attention"})
         return cls(
@@ -63,46 +63,45 @@ class MemoryAttention(nn.Module):
 
     def forward(
         self,
-        curr: Tokens | list[Tokens],
-        memory: Tokens,
-        curr_pos: Tokens | list[Tokens] | None = None,
-        memory_pos: Tokens | None = None,
+        curr: Frame | list[Frame],
+        memory: Memory,
+        curr_pos: Frame | list[Frame] | None = None,
+        memory_pos: Memory | None = None,
         num_obj_ptr_tokens: int = 0,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,
-    ) -> Tokens:
+    ) -> Frame:
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C].
 
         The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
         frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
-        curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
+        inputs = (unwrap_list(curr, "curr"), memory, unwrap_list(curr_pos, "curr_pos"), memory_pos)
         check_inputs(
-            curr,
-            memory,
-            curr_pos,
-            memory_pos,
+            *inputs,
             num_obj_ptr_tokens,
             self.d_model,
             self.layers[0].cross_attn_image.k_proj.in_features,
             batch_first=not self.batch_first,
             # Autocast brings dtypes together, and SAM 2 relies on it: its memories are bfloat16.
-            one_dtype=not torch.is_autocast_enabled(curr.device.type),
+            one_dtype=not torch.is_autocast_enabled(memory.device.type),
         )
-        x = curr + 0.1 * curr_pos if self.pos_enc_at_input and curr_pos is not None else curr
-        if self.batch_first:
-            x, memory, curr_pos, memory_pos = (
-                None if tokens is None else tokens.transpose(0, 1) for tokens in (x, memory, curr_pos, memory_pos)
-            )
+        x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
+        if self.pos_enc_at_input and query_pos is not None:
+            x = x + 0.1 * query_pos
         x = record("input", x)
         for index, layer in enumerate(self.layers):
             more = options(
                 num_k_exclude_rope=num_obj_ptr_tokens, grid=grid, record=under(record, f"layers.{index}")
             )
-            x = layer(tgt=x, memory=memory, pos=memory_pos, query_pos=curr_pos, **more)
+            x = layer(tgt=x, memory=keys, pos=pos, query_pos=query_pos, **more)
         x = record("norm", self.norm(x))
         return x.transpose(0, 1) if self.batch_first else x
+
+    def _arrange(self, tokens: Tensor | None) -> Tensor | None:
+        """Tokens as the layers take them: batch-first."""
+        return tokens.transpose(0, 1) if self.batch_first and tokens is not None else tokens
 
 
 def _attention(config: AttentionConfig) -> Attention:

@@ -15,4 +15,9 @@ def layer_norm(
     return F.layer_norm(x, weight.shape, weight, bias, eps)
 
 
-LayerNorm = nn.LayerNorm
+class LayerNorm(nn.LayerNorm):
+    """`layer_norm` with its own weight and bias, at first 1 and 0."""
+
+    def forward(self, x: Float[Tensor, "*rest C"]) -> Float[Tensor, "*rest C"]:
+        """Normalise the last axis."""
+        return layer_norm(x, self.weight, self.bias)

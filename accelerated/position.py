@@ -1,10 +1,12 @@
 """Step 2: where a token is. Sine encodings are added to tokens, rotary encodings turn queries and keys."""
 
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Device = torch.device | str | None
+Device: TypeAlias = torch.device | str | None
 
 
 def sine_frequencies(channels: int, device: Device = None) -> Float[Tensor, " c"]:
@@ -12,8 +14,8 @@ def sine_frequencies(channels: int, device: Device = None) -> Float[Tensor, " c"
 
     Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.5.
     """
-    i = torch.arange(channels, device=device)
-    return 10000.0 ** (-2 * (i // 2) / channels).double()
+    i = torch.arange(channels, dtype=torch.float64, device=device)
+    return 10000.0 ** (-2 * (i // 2) / channels)
 
 
 def sine_encoding_2d(height: int, width: int, channels: int, device: Device = None) -> Float[Tensor, "h w C"]:
@@ -26,7 +28,7 @@ def sine_encoding_2d(height: int, width: int, channels: int, device: Device = No
         raise ValueError(f"channels is {channels}, expected a multiple of 4")
 
     def encode(count: int) -> Float[Tensor, "n c"]:
-        places = torch.arange(1, count + 1, device=device).double() / (count + 1e-6) * 2 * torch.pi
+        places = torch.arange(1, count + 1, dtype=torch.float64, device=device) / (count + 1e-6) * 2 * torch.pi
         angles = torch.outer(places, sine_frequencies(channels // 2, device))
         return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=-1).flatten(-2)
 
@@ -56,9 +58,9 @@ def rotary_angles(
     """
     if head_dim % 4:
         raise ValueError(f"head_dim is {head_dim}, expected a multiple of 4")
-    frequencies = theta ** (-4 * torch.arange(head_dim // 4, device=device).double() / head_dim)
-    token = torch.arange(height * width, device=device)
-    x, y = (token % width).double(), (token // width).double()
+    frequencies = theta ** (-4 * torch.arange(head_dim // 4, dtype=torch.float64, device=device) / head_dim)
+    token = torch.arange(height * width, dtype=torch.float64, device=device)
+    x, y = token % width, token // width
     return torch.cat([torch.outer(x, frequencies), torch.outer(y, frequencies)], dim=-1)
 
 
@@ -69,5 +71,5 @@ def rotate(x: Float[Tensor, "*rest N d"], angles: Float[Tensor, "N half"]) -> Fl
     """
     working = torch.promote_types(x.dtype, torch.float32)
     cos, sin = angles.cos().to(working), angles.sin().to(working)
-    a, b = x.to(working).unflatten(-1, (-1, 2)).unbind(-1)
+    a, b = x.to(working).unflatten(-1, (x.shape[-1] // 2, 2)).unbind(-1)
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)

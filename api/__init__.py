@@ -1,6 +1,5 @@
 """The memory attention of SAM 2, twice: a NumPy reference to read and a PyTorch backend that is fast."""
 
-from .attention_map import attention_map
 from .backends import Backend, Network, available_backends, register_backend
 from .compare import compare
 from .configs import Config, available_configs, load_config
@@ -16,7 +15,6 @@ __all__ = [
     "Config",
     "Model",
     "Network",
-    "attention_map",
     "available_backends",
     "available_configs",
     "compare",

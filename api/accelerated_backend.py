@@ -68,8 +68,8 @@ class TorchNetwork:
             return to_numpy(self.module(*inputs, num_obj_ptr_tokens, grid, listen))
 
     def _to_tensor(self, array: Any) -> torch.Tensor:
-        # NumPy arrays may have negative strides, which tensors cannot.
-        tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+        # NumPy arrays may be read-only or have negative strides, which tensors cannot.
+        tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.array(array, order="C"))
         return tensor.to(self.device, self.dtype)
 
 

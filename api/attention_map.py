@@ -1,10 +1,11 @@
 """Where queries look: softmax rows, which fused kernels never show, from the traced queries and keys."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .inputs import Inputs
 from .reference.attention import softmax
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ PARTS = {"self": "self_attn", "cross": "cross_attn_image"}
 
 def attention_map(
     model: "Model",
-    *inputs: Any,
+    inputs: Inputs,
+    *,
     layer: int,
     kind: Literal["self", "cross"] = "cross",
     queries: int | Sequence[int] | Literal["all"],

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -11,15 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .attention_map import PARTS
 from .backends import find_backend
 from .compare import StepDifference, compare
-from .configs import Config, load_config
+from .configs import Config, bank_parameter_shapes, load_config
 from .cost import step_costs
 from .files import whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
-from .weights import bank_shapes
 
 app = typer.Typer(
     name="memory-attention",
@@ -101,14 +99,9 @@ def info(
     costs = step_costs(parsed, height * width, tokens, objects, itemsize)
 
     table = Table(title=f"{parsed.name}: one frame, {dtype}, batch-first shapes")
-    for column, justify in (
-        ("step", "left"),
-        ("output", "right"),
-        ("parameters", "right"),
-        ("GFLOP", "right"),
-        ("MB", "right"),
-    ):
-        table.add_column(column, justify=justify, no_wrap=True)
+    table.add_column("step", no_wrap=True)
+    for column in ("output", "parameters", "GFLOP", "MB"):
+        table.add_column(column, justify="right", no_wrap=True)
     repeated = parsed.memory_attention.num_layers > 1
     for cost in costs:
         if repeated and cost.step.startswith("layers.") and not cost.step.startswith("layers.0."):
@@ -125,7 +118,7 @@ def info(
     console.print(table)
     console.print(
         f"N = {height} × {width} = {height * width:,} query tokens; M = {frames} memories + {pointers} pointer "
-        f"tokens = {tokens:,}; the memory bank has {_count(bank_shapes(parsed)):,} parameters more."
+        f"tokens = {tokens:,}; the memory bank has {_count(bank_parameter_shapes(parsed)):,} parameters more."
     )
     console.print(f"Attention kernel here: {_kernel(parsed, device, dtype)}")
 
@@ -241,7 +234,9 @@ def maps(
     backend: BackendOption = None,
     weights: WeightsOption = None,
     layer: Annotated[int, typer.Option(help="Which layer; −1 is the last.")] = -1,
-    kind: Annotated[str, typer.Option(help="cross (at the memories) or self (at the frame).")] = "cross",
+    kind: Annotated[
+        Literal["cross", "self"], typer.Option(help="cross (at the memories) or self (at the frame).")
+    ] = "cross",
     query: Annotated[str | None, typer.Option(help="ROW,COLUMN of the query [default: the middle]")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = None,
@@ -250,8 +245,6 @@ def maps(
     """Draw where one query looks, as a PNG."""
     from .plots import draw_attention, save
 
-    if kind not in PARTS:
-        raise ValueError(f"kind is {kind!r}, expected 'self' or 'cross'")
     model = load(config, backend, weights, seed, device, dtype)
     clip = None
     if inputs is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .inputs import Inputs
 from .model import Model
 from .tolerances import bound
 
@@ -35,10 +36,8 @@ def compare(
     dtype, and grows with the logits of the attention. `progress` is called with every step's name.
     Raises `ValueError` where the two have different steps or shapes.
     """
-    curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid = (*inputs, *(None,) * (6 - len(inputs)))
-    arguments = (curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens or 0, grid)
-    expected = _run(model, arguments, progress)
-    actual = _run(against, arguments, progress)
+    expected = _run(model, Inputs(*inputs), progress)
+    actual = _run(against, Inputs(*inputs), progress)
     if expected.keys() != actual.keys():
         raise ValueError(f"the steps differ: {sorted(expected.keys() ^ actual.keys())}")
 
@@ -58,9 +57,7 @@ def largest_logit(steps: dict[str, np.ndarray], key_step: str) -> float:
     return lengths[0] * lengths[1] / float(np.sqrt(query.shape[-1]))
 
 
-def _run(
-    model: Model, arguments: tuple[Any, ...], progress: Callable[[str], None] | None
-) -> dict[str, np.ndarray]:
+def _run(model: Model, inputs: Inputs, progress: Callable[[str], None] | None) -> dict[str, np.ndarray]:
     steps: dict[str, np.ndarray] = {}
 
     def record(name: str, value: np.ndarray) -> np.ndarray:
@@ -69,7 +66,7 @@ def _run(
             progress(name)
         return value
 
-    model.network(*arguments, record)
+    model.network(*inputs, record)
     return steps
 
 

@@ -11,6 +11,7 @@ from .attention_map import attention_map
 from .backends import Network, find_backend
 from .configs import Config, load_config
 from .configs.contract import check_inputs, unwrap_list
+from .inputs import Inputs
 from .tolerances import BOUNDS
 from .weights import Weights, draw_weights, read_weights
 
@@ -94,8 +95,8 @@ class Model:
         `queries` are token numbers, row by row in the frame; `"all"` gives the whole N × M matrix.
         `kind` is `"cross"` (at the memory) or `"self"` (at the frame itself, M = N). Inputs as in a call.
         """
-        inputs = (curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
-        return attention_map(self, *inputs, layer=layer, kind=kind, queries=queries)
+        inputs = Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
+        return attention_map(self, inputs, layer=layer, kind=kind, queries=queries)
 
     def _run(
         self,

@@ -80,14 +80,18 @@ def clip_inputs(config: Config, clip: Clip, seed: int = 0) -> Inputs:
     place = sine_encoding_2d(height, width, memory_dim).reshape(-1, memory_dim)
     memory = np.concatenate([memories[:-1].reshape(-1, memory_dim), pointer_tokens])
     memory_pos = np.concatenate([*[place] * (count - 1), np.zeros_like(pointer_tokens)])
-    arrays = (
-        tokens[-1].reshape(-1, d_model),
-        memory,
-        sine_encoding_2d(height, width, d_model).reshape(-1, d_model),
-        memory_pos,
+
+    def one_object(array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, 1, array.shape[-1]).astype(np.float32)
+
+    return Inputs(
+        curr=one_object(tokens[-1]),
+        memory=one_object(memory),
+        curr_pos=one_object(sine_encoding_2d(height, width, d_model)),
+        memory_pos=one_object(memory_pos),
+        num_obj_ptr_tokens=len(pointer_tokens),
+        grid=(height, width),
     )
-    one_object = [array[:, None].astype(np.float32) for array in arrays]
-    return Inputs(*one_object, num_obj_ptr_tokens=len(pointer_tokens), grid=(height, width))
 
 
 def _patches(images: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .configs import Config, LayerConfig
+from .configs import Config, LayerConfig, bank_parameter_shapes
 from .configs.schema import AttentionConfig
 
 Weights = dict[str, np.ndarray]
@@ -40,22 +40,6 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
         for name, shape in _layer_shapes(network.layer).items():
             shapes[f"{PREFIX}layers.{index}.{name}"] = shape
     shapes |= _affine(f"{PREFIX}norm", network.d_model)
-    return shapes
-
-
-def bank_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Every parameter of the memory bank, by SAM 2's name, with its shape."""
-    bank = config.memory_bank
-    d_model, memory_dim = config.memory_attention.d_model, config.memory_attention.memory_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "maskmem_tpos_enc": (bank.num_maskmem, 1, 1, memory_dim),
-        "no_mem_embed": (1, 1, d_model),
-        "no_mem_pos_enc": (1, 1, d_model),
-    }
-    if bank.no_obj_embed_spatial:
-        shapes["no_obj_embed_spatial"] = (1, memory_dim)
-    if bank.proj_tpos_enc_in_obj_ptrs:
-        shapes |= _linear("obj_ptr_tpos_proj", d_model, memory_dim)
     return shapes
 
 
@@ -96,7 +80,7 @@ def draw_weights(config: Config, seed: int = 0) -> Weights:
     contrast; norms are 1 and 0; biases and the bank's embeddings are normal with standard deviation 0.02.
     """
     rng = np.random.default_rng(seed)
-    shapes = parameter_shapes(config) | bank_shapes(config)
+    shapes = parameter_shapes(config) | bank_parameter_shapes(config)
     weights: Weights = {}
     for name, shape in shapes.items():
         if ".norm" in name:
@@ -125,7 +109,7 @@ def read_weights(source: str | os.PathLike[str] | Mapping[str, Any], config: Con
     if not any(name.startswith(PREFIX) for name in named):
         named = {PREFIX + name if name.startswith(("layers.", "norm.")) else name: v for name, v in named.items()}
 
-    required, optional = parameter_shapes(config), bank_shapes(config)
+    required, optional = parameter_shapes(config), bank_parameter_shapes(config)
     missing = [name for name in required if name not in named]
     extra = [name for name in named if name.startswith(PREFIX) and name not in required]
     if missing:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,8 @@ from .layer import MemoryAttentionLayer
 from .module import Module
 from .norm import LayerNorm
 
-Tokens = Float[np.ndarray, "T B C"]
+Frame = Float[np.ndarray, "N B C"]
+Memory = Float[np.ndarray, "M _B K"]
 
 
 class MemoryAttention(Module):
@@ -42,7 +43,7 @@ class MemoryAttention(Module):
         self.norm = LayerNorm(d_model)
 
     @classmethod
-    def from_config(cls, config: MemoryAttentionConfig) -> Self:
+    def from_config(cls, config: MemoryAttentionConfig) -> "MemoryAttention":
         """Build the network that a config describes."""
         layer = config.layer.model_dump(exclude={"self_attention", "cross_attention"})
         return cls(
@@ -59,48 +60,40 @@ class MemoryAttention(Module):
 
     def forward(
         self,
-        curr: Tokens | list[Tokens],
-        memory: Tokens,
-        curr_pos: Tokens | list[Tokens] | None = None,
-        memory_pos: Tokens | None = None,
+        curr: Frame | list[Frame],
+        memory: Memory,
+        curr_pos: Frame | list[Frame] | None = None,
+        memory_pos: Memory | None = None,
         num_obj_ptr_tokens: int = 0,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,
-    ) -> Tokens:
+    ) -> Frame:
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C], dtype as `curr`.
 
         The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
         frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
-        curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
+        inputs = (unwrap_list(curr, "curr"), memory, unwrap_list(curr_pos, "curr_pos"), memory_pos)
         memory_dim = self.layers[0].cross_attn_image.k_proj.weight.shape[1]
-        check_inputs(
-            curr,
-            memory,
-            curr_pos,
-            memory_pos,
-            num_obj_ptr_tokens,
-            self.d_model,
-            memory_dim,
-            batch_first=not self.batch_first,
-        )
-        # float16 holds eleven bits: it is taken and given, but not computed in.
-        working = np.promote_types(curr.dtype, np.float32)
-        x, memory, query_pos, pos = (
-            None if tokens is None else tokens.astype(working) for tokens in (curr, memory, curr_pos, memory_pos)
-        )
+        check_inputs(*inputs, num_obj_ptr_tokens, self.d_model, memory_dim, batch_first=not self.batch_first)
+        # float16 has eleven bits: it is taken and given, but not computed in.
+        dtype = inputs[0].dtype
+        x, keys, query_pos, pos = (self._arrange(tokens, dtype) for tokens in inputs)
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos
-        if self.batch_first:
-            x, memory, query_pos, pos = (
-                None if tokens is None else tokens.swapaxes(0, 1) for tokens in (x, memory, query_pos, pos)
-            )
         x = record("input", x)
         for index, layer in enumerate(self.layers):
-            x = layer(x, memory, pos, query_pos, num_obj_ptr_tokens, grid, under(record, f"layers.{index}"))
-        x = record("norm", self.norm(x)).astype(curr.dtype)
+            x = layer(x, keys, pos, query_pos, num_obj_ptr_tokens, grid, under(record, f"layers.{index}"))
+        x = record("norm", self.norm(x)).astype(dtype)
         return x.swapaxes(0, 1) if self.batch_first else x
+
+    def _arrange(self, tokens: Any, dtype: np.dtype) -> Any:
+        """Tokens as the layers take them: batch-first, in float32 or better."""
+        if tokens is None:
+            return None
+        tokens = tokens.astype(np.promote_types(dtype, np.float32))
+        return tokens.swapaxes(0, 1) if self.batch_first else tokens
 
 
 def _attention(config: AttentionConfig) -> Attention:

@@ -1,7 +1,7 @@
 """Parameters by name: the little that the classes need besides their formulas."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -28,8 +28,8 @@ class Module:
                 for index, item in enumerate(part):
                     yield from item.named_parameters(f"{prefix}{name}.{index}.")
 
-    def load_parameters(self, parameters: Mapping[str, Float[np.ndarray, "..."]]) -> Self:
-        """Take over parameters of the same names and shapes, and return self.
+    def load_parameters(self, parameters: Mapping[str, Float[np.ndarray, "..."]]) -> None:
+        """Take over parameters of the same names and shapes, in place.
 
         Raises `KeyError` for a missing parameter and `ValueError` for an extra or misshapen one.
         """
@@ -41,7 +41,6 @@ class Module:
             if parameters[name].shape != current.shape:
                 raise ValueError(f"{name} has shape {parameters[name].shape}, expected {current.shape}")
             self._set(name, parameters[name])
-        return self
 
     def _set(self, name: str, value: Float[np.ndarray, "..."]) -> None:
         head, _, rest = name.partition(".")

@@ -1,0 +1,58 @@
+"""The equivalence rule itself, used by the suite and by the test of the suite."""
+
+import memory_attention as ma
+import numpy as np
+import torch
+from cases import Case, rounded
+from memory_attention.compare import largest_logit
+from memory_attention.tolerances import EPSILON, bound
+from memory_attention.weights import PREFIX
+from textbook import memory_attention as textbook
+
+ULPS = 8
+
+
+def error(result: np.ndarray, truth: np.ndarray) -> float:
+    """The largest error relative to the largest magnitude of the truth."""
+    assert result.shape == truth.shape, f"shape {result.shape}, expected {truth.shape}"
+    assert np.isfinite(result).all(), "not finite"
+    magnitude = float(np.abs(truth).max()) or 1.0
+    return float(np.abs(result.astype(np.float64) - truth).max()) / magnitude
+
+
+def check_equivalence(case: Case, backend: str, device: str, dtype: str) -> None:
+    """Every step within the bound of its dtype, and the whole at most twice as wrong as the textbook formula."""
+    case = rounded(case, dtype)
+    truth = ma.load(case.config, "reference", case.weights, dtype="float64").trace(*case.inputs)
+    model = ma.load(case.config, backend, case.weights, device=_device(backend, device), dtype=dtype)
+    steps = model.trace(*case.inputs)
+    assert list(steps) == list(truth), "the steps differ"
+
+    reach = 1.0
+    for name, true in truth.items():
+        if name.endswith((".k", ".k_rotated")):
+            reach = max(reach, largest_logit(truth, name))
+        limit = bound(dtype, reach)
+        assert error(steps[name], true) <= limit, f"{name}: error {error(steps[name], true):.1e} > {limit:.1e}"
+
+    true = truth["norm"] if not case.config.memory_attention.batch_first else truth["norm"].swapaxes(0, 1)
+    result = error(model(*case.inputs), true)
+    plain = error(run_textbook(case, device, dtype), true)
+    limit = 2 * plain + ULPS * EPSILON[dtype]
+    assert result <= limit, f"error {result:.1e}, twice the textbook's is {limit:.1e}"
+
+
+def run_textbook(case: Case, device: str, dtype: str) -> np.ndarray:
+    """The textbook formula on the case, in `dtype`."""
+
+    def to(array):
+        if not isinstance(array, np.ndarray):
+            return array
+        return torch.from_numpy(np.array(array, order="C")).to(device, getattr(torch, dtype))
+
+    weights = {name.removeprefix(PREFIX): to(weight) for name, weight in case.weights.items()}
+    return textbook(case.config, weights, *map(to, case.inputs)).double().cpu().numpy()
+
+
+def _device(backend: str, device: str) -> str | None:
+    return None if backend == "reference" else device

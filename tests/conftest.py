@@ -1,0 +1,40 @@
+"""The suite's flags and profiles. Shapes in the reference's signatures are checked while the tests run."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+with install_import_hook("memory_attention.reference", "beartype.beartype"):
+    import memory_attention.reference  # noqa: F401
+
+slow_machine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
+settings.register_profile("ci", derandomize=True, database=None, print_blob=True, max_examples=40, **slow_machine)
+settings.register_profile("thorough", max_examples=400, print_blob=True, **slow_machine)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("memory attention")
+    group.addoption("--backend", default=os.environ.get("MEMORY_ATTENTION_BACKEND") or "accelerated")
+    group.addoption("--device", default=None, help="cpu, cuda, …")
+    group.addoption("--dtype", default=None, choices=DTYPES, help="one dtype instead of all")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "dtype" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--dtype")
+        metafunc.parametrize("dtype", [chosen] if chosen else DTYPES)
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--backend")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--device") or "cpu"

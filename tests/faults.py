@@ -1,0 +1,134 @@
+"""Deliberately wrong steps: each replaces one piece of a function's source and is taken out again."""
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """In `module`, of either package, the function at `path` has `old` replaced by `new`."""
+
+    name: str
+    module: str
+    path: str
+    old: dict[str, str]
+    new: dict[str, str]
+
+
+def _both(name: str, module: str, path: str, old: str, new: str) -> Fault:
+    packages = ("reference", "accelerated")
+    return Fault(name, module, path, dict.fromkeys(packages, old), dict.fromkeys(packages, new))
+
+
+FAULTS = [
+    _both(
+        "rotation by the wrong sign",
+        "position",
+        "rotate",
+        "a * cos - b * sin, a * sin + b * cos",
+        "a * cos + b * sin, b * cos - a * sin",
+    ),
+    Fault(
+        "pointers rotated",
+        "attention",
+        "RoPEAttention._encode",
+        {"reference": "key[:, :, num_rotated:]], axis=2", "accelerated": "key[:, :, num_rotated:]], dim=2"},
+        {
+            "reference": "rotate(key[:, :, num_rotated:, None], angles[-1:])[..., 0, :]], axis=2",
+            "accelerated": "rotate(key[:, :, num_rotated:, None], angles[-1:])[..., 0, :]], dim=2",
+        },
+    ),
+    Fault(
+        "x and y swapped",
+        "position",
+        "rotary_angles",
+        {
+            "reference": "[np.outer(x, frequencies), np.outer(y, frequencies)]",
+            "accelerated": "[torch.outer(x, frequencies), torch.outer(y, frequencies)]",
+        },
+        {
+            "reference": "[np.outer(y, frequencies), np.outer(x, frequencies)]",
+            "accelerated": "[torch.outer(y, frequencies), torch.outer(x, frequencies)]",
+        },
+    ),
+    Fault(
+        "a missing 0.1",
+        "memory_attention",
+        "MemoryAttention.forward",
+        {"reference": "0.1 * query_pos", "accelerated": "0.1 * query_pos"},
+        {"reference": "query_pos", "accelerated": "query_pos"},
+    ),
+    Fault(
+        "eps 1e-6",
+        "norm",
+        "layer_norm",
+        {"reference": "eps: float = 1e-5", "accelerated": "eps: float = 1e-5"},
+        {"reference": "eps: float = 1e-6", "accelerated": "eps: float = 1e-6"},
+    ),
+    Fault(
+        "unbiased variance",
+        "norm",
+        "layer_norm",
+        {
+            "reference": "(centred**2).mean(axis=-1, keepdims=True)",
+            "accelerated": "F.layer_norm(x, weight.shape, weight, bias, eps)",
+        },
+        {
+            "reference": "(centred**2).sum(axis=-1, keepdims=True) / max(x.shape[-1] - 1, 1)",
+            "accelerated": "(x - x.mean(-1, True)) / (x.var(-1, keepdim=True) + eps).sqrt() * weight + bias",
+        },
+    ),
+    Fault(
+        "norm after instead of before",
+        "self_attention",
+        "self_attention",
+        {
+            "reference": 'record("self_attention", x + attended)',
+            "accelerated": 'record("self_attention", x + dropout(attended))',
+        },
+        {
+            "reference": 'record("self_attention", norm(x + attended))',
+            "accelerated": 'record("self_attention", norm(x + dropout(attended)))',
+        },
+    ),
+]
+
+
+@contextlib.contextmanager
+def planted(fault: Fault, package: str) -> Iterator[None]:
+    """Plant the fault in `reference` or `accelerated`, wherever its modules imported the function."""
+    import importlib
+
+    module = importlib.import_module(f"memory_attention.{package}.{fault.module}")
+    owner, _, name = f"module.{fault.path}".rpartition(".")
+    holder = module if owner == "module" else getattr(module, owner.removeprefix("module."))
+    sound = inspect.unwrap(holder.__dict__[name])
+    source = textwrap.dedent(inspect.getsource(sound))
+    old, new = fault.old[package], fault.new[package]
+    assert old in source, f"{fault.name}: {old!r} is no longer in {package}.{fault.module}.{fault.path}"
+    # Not in the real namespace: `def` would replace the sound function there for good.
+    namespace: dict[str, object] = {}
+    exec("from __future__ import annotations\n" + source.replace(old, new), vars(module).copy(), namespace)
+    wrong = namespace[name]
+
+    holders = [holder]
+    if holder is module:
+        siblings = [m for n, m in list(_modules().items()) if n.startswith(f"memory_attention.{package}.")]
+        holders = [m for m in siblings if vars(m).get(name) is holder.__dict__[name]]
+    kept = [(each, each.__dict__[name]) for each in holders]
+    for each, _ in kept:
+        setattr(each, name, wrong)
+    try:
+        yield
+    finally:
+        for each, function in kept:
+            setattr(each, name, function)
+
+
+def _modules() -> dict:
+    import sys
+
+    return sys.modules

@@ -1,0 +1,214 @@
+"""What only the accelerated backend has: autograd, compile, export, dropout, autocast, a place in SAM 2."""
+
+import copy
+import threading
+
+import memory_attention as ma
+import pytest
+import torch
+from cases import cases
+from hypothesis import given, settings
+from memory_attention.accelerated import Attention, MemoryAttention, MemoryAttentionLayer, RoPEAttention
+from memory_attention.inputs import draw_inputs
+from torch import nn
+
+CONFIG = ma.load_config("tiny")
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return MemoryAttention.from_config(CONFIG.memory_attention).eval()
+
+
+def inputs(**kwargs):
+    drawn = draw_inputs(CONFIG, memories=2, pointers=3, objects=2, **kwargs)
+    return [torch.from_numpy(array) for array in drawn[:4]]
+
+
+def test_gradients_are_those_of_finite_differences(module):
+    module = module.double()
+    tensors = [t.double().requires_grad_() for t in inputs(grid=(1, 2))]
+    assert torch.autograd.gradcheck(lambda *t: module(*t, 6, (1, 2)), tensors, fast_mode=True)
+
+
+def test_every_parameter_gets_a_gradient(module):
+    module(*inputs(), 6).square().sum().backward()
+    for name, parameter in module.named_parameters():
+        # A shift of all keys moves all logits of a query alike, and softmax does not see it; a rotated
+        # shift differs from place to place.
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_front_door_passes_gradients_through():
+    tensors = [t.requires_grad_() for t in inputs()]
+    ma.load(CONFIG, "accelerated", device="cpu")(*tensors, 6).sum().backward()
+    assert all(t.grad is not None for t in tensors)
+
+
+def test_compiles_as_one_graph(module):
+    torch._dynamo.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*inputs(), 6), module(*inputs(), 6))
+
+
+def test_exports_with_any_number_of_memories(module):
+    frames = torch.export.Dim("frames", min=2, max=64)
+    tokens = 16 * frames + 6
+    program = torch.export.export(
+        module,
+        tuple(inputs()),
+        {"num_obj_ptr_tokens": 6},
+        dynamic_shapes={
+            "curr": None,
+            "memory": {0: tokens},
+            "curr_pos": None,
+            "memory_pos": {0: tokens},
+            "num_obj_ptr_tokens": None,
+        },
+    )
+    drawn = draw_inputs(CONFIG, memories=5, pointers=3, objects=2)
+    tensors = [torch.from_numpy(array) for array in drawn[:4]]
+    with torch.no_grad():
+        result = program.module()(*tensors, num_obj_ptr_tokens=6)
+        torch.testing.assert_close(result, module(*tensors, 6))
+
+
+def test_training_drops_and_evaluation_does_not(module):
+    tensors = inputs()
+    assert torch.equal(module(*tensors, 6), module(*tensors, 6))
+    module.train()
+    assert not torch.equal(module(*tensors, 6), module(*tensors, 6))
+
+
+@pytest.mark.parametrize("name", ["dropout1", "dropout2", "dropout3", "dropout"])
+def test_each_dropout_acts_in_training(name, module):
+    module.train()
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        if isinstance(part, Attention):
+            part.dropout_p = 0.0
+    tensors = inputs()
+    assert torch.equal(module(*tensors, 6), module(*tensors, 6))
+    getattr(module.layers[0], name).p = 0.5
+    assert not torch.equal(module(*tensors, 6), module(*tensors, 6))
+
+
+def test_attention_dropout_acts_on_the_weights():
+    attention = Attention(embedding_dim=8, num_heads=2, dropout=0.5).train()
+    x = torch.randn(1, 5, 8)
+    assert not torch.equal(attention(x, x, x), attention(x, x, x))
+    # With dropout 0.5 a single weight of 1 becomes 0 or 2, for each head.
+    one = x[:, :1]
+    value = attention.v_proj(one).unflatten(-1, (2, 4))
+    outputs = [attention.out_proj((value * torch.tensor([[a], [b]])).flatten(-2)) for a in (0, 2) for b in (0, 2)]
+    result = attention(one, one, one)
+    assert any(torch.allclose(result, output, atol=1e-6) for output in outputs)
+
+
+def test_two_threads_share_a_module(module):
+    """Nothing is mutated in a forward pass: grids of two shapes at once give what they give alone."""
+    jobs = {grid: inputs(grid=grid) for grid in ((4, 4), (3, 5), (2, 2))}
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    attributes = {name: dict(vars(part)) for name, part in module.named_modules()}
+    with torch.no_grad():
+        expected = {grid: module(*tensors, 6, grid) for grid, tensors in jobs.items()}
+        wrong = []
+
+        def run(grid):
+            for _ in range(20):
+                with torch.no_grad():
+                    if not torch.equal(module(*jobs[grid], 6, grid), expected[grid]):
+                        wrong.append(grid)
+
+        threads = [threading.Thread(target=run, args=(grid,)) for grid in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+    assert all(vars(part).keys() == attributes[name].keys() for name, part in module.named_modules())
+
+
+def test_autocast_takes_the_dtypes_that_sam2_mixes(module):
+    """SAM 2 keeps memories in bfloat16 and their encodings in float32, under autocast."""
+    curr, memory, curr_pos, memory_pos = inputs()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        result = module(curr, memory.bfloat16(), curr_pos, memory_pos, 6)
+    torch.testing.assert_close(result.float(), module(curr, memory, curr_pos, memory_pos, 6), atol=0.1, rtol=0.1)
+    with pytest.raises(TypeError, match="memory has dtype torch.bfloat16, expected that of curr"):
+        module(curr, memory.bfloat16(), curr_pos, memory_pos, 6)
+
+
+def test_lists_of_one_as_sam2_calls_it(module):
+    curr, memory, curr_pos, memory_pos = inputs()
+    expected = module(curr, memory, curr_pos, memory_pos, 6)
+    called = module(curr=[curr], curr_pos=[curr_pos], memory=memory, memory_pos=memory_pos, num_obj_ptr_tokens=6)
+    assert torch.equal(called, expected)
+
+
+class ForeignLayer(nn.Module):
+    """A layer with SAM 2's call and none of ours: it knows no grid and no record."""
+
+    def __init__(self):
+        super().__init__()
+        self.cross_attn_image = Attention(embedding_dim=16, num_heads=1, kv_in_dim=8)
+
+    def forward(self, tgt, memory, pos=None, query_pos=None, num_k_exclude_rope=0):
+        return tgt + self.cross_attn_image(tgt, memory, memory)
+
+
+def test_our_stack_holds_layers_of_others(module):
+    stack = MemoryAttention(16, True, ForeignLayer(), num_layers=2)
+    assert stack(*inputs(), 6).shape == (16, 2, 16)
+
+
+def test_layers_are_copies_or_the_given_ones(module):
+    layer = module.layers[0]
+    copies = MemoryAttention(16, True, layer, num_layers=2).layers
+    assert copies[0] is not layer
+    assert copies[0].linear1.weight is not copies[1].linear1.weight
+    given = [layer, copy.deepcopy(layer)]
+    assert list(MemoryAttention(16, True, given, num_layers=2).layers) == given
+    with pytest.raises(ValueError, match="layer is a sequence of 2, expected num_layers, 3"):
+        MemoryAttention(16, True, given, num_layers=3)
+
+
+def test_the_constructors_are_those_of_sam2():
+    attentions = {
+        "self_attention": RoPEAttention(embedding_dim=16, num_heads=1, downsample_rate=1, dropout=0.1),
+        "cross_attention": RoPEAttention(16, 1, 1, 0.1, 8, rope_k_repeat=True, feat_sizes=[4, 4]),
+    }
+    layer = MemoryAttentionLayer(
+        "relu", attentions["cross_attention"], 16, 32, 0.1, False, True, False, attentions["self_attention"]
+    )
+    names = set(MemoryAttention(16, True, layer, 1).state_dict())
+    assert {f"memory_attention.{name}" for name in names} == set(ma.parameter_shapes(CONFIG))
+
+
+@settings(max_examples=15)
+@given(case=cases())
+def test_views_of_any_stride(case, device):
+    """Tensors that are transposed or strided views give what their copies give."""
+    model = ma.load(case.config, "accelerated", case.weights, device=device, dtype="float64").network.module
+    tensors = [torch.from_numpy(a.copy()).to(device) if hasattr(a, "dtype") else a for a in case.inputs]
+
+    def view(tensor):
+        wide = torch.stack([tensor, tensor + 1], dim=-1).transpose(0, 1).contiguous().transpose(0, 1)
+        return wide[..., 0]
+
+    views = [view(t) if isinstance(t, torch.Tensor) else t for t in tensors]
+    with torch.no_grad():
+        torch.testing.assert_close(model(*views), model(*tensors), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_what_the_cpu_gives(module):
+    with torch.no_grad():
+        expected = module(*inputs(), 6)
+        on_gpu = copy.deepcopy(module).cuda()
+        torch.testing.assert_close(on_gpu(*(t.cuda() for t in inputs()), 6).cpu(), expected, rtol=1e-4, atol=1e-5)

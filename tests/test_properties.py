@@ -1,0 +1,193 @@
+"""What must hold whoever computes it: properties that pin the mathematics down."""
+
+import memory_attention as ma
+import numpy as np
+from cases import cases, configs, grids, random_weights, seeds
+from checks import error
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from memory_attention.configs import Config
+from memory_attention.reference.attention import (
+    scaled_dot_product_attention,
+    softmax,
+    tiled_scaled_dot_product_attention,
+)
+from memory_attention.reference.norm import layer_norm
+from memory_attention.reference.position import rotary_angles, rotate
+from memory_attention.tolerances import bound
+
+TIGHT = bound("float64")
+
+
+def load(case_or_config, backend, device, weights=None):
+    config = case_or_config if isinstance(case_or_config, Config) else case_or_config.config
+    weights = weights if weights is not None else case_or_config.weights
+    return ma.load(config, backend, weights, device=None if backend == "reference" else device, dtype="float64")
+
+
+@given(seed=seeds, shift=st.floats(-100, 100), scale=st.floats(0.5, 50))
+def test_layer_norm_ignores_a_shift_and_a_positive_scale(seed, shift, scale):
+    x = np.random.default_rng(seed).standard_normal((3, 16))
+    one, zero = np.ones(16), np.zeros(16)
+    expected = layer_norm(x, one, zero, eps=0.0)
+    np.testing.assert_allclose(layer_norm(x + shift, one, zero, eps=0.0), expected, atol=1e-10)
+    np.testing.assert_allclose(layer_norm(x * scale, one, zero, eps=0.0), expected, atol=1e-10)
+    # With eps the scale is ignored while the variance is far above it.
+    np.testing.assert_allclose(layer_norm(x * scale, one, zero), expected, atol=1e-3)
+
+
+@given(seed=seeds, grid=grids, quarters=st.integers(1, 6))
+def test_rotation_preserves_norms(seed, grid, quarters):
+    x = np.random.default_rng(seed).standard_normal((grid[0] * grid[1], 4 * quarters))
+    rotated = rotate(x, rotary_angles(*grid, 4 * quarters))
+    np.testing.assert_allclose(np.linalg.norm(rotated, axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-12)
+
+
+@given(seed=seeds, places=st.lists(st.integers(0, 9), min_size=4, max_size=4), shift=st.integers(1, 5))
+def test_a_score_depends_on_the_offset_only(seed, places, shift):
+    query, key = np.random.default_rng(seed).standard_normal((2, 8))
+    angles = rotary_angles(16, 16, 8, 100.0).reshape(16, 16, 4)
+    row, column, other_row, other_column = places
+
+    def score(down, right):
+        turned = rotate(query[None], angles[row + down, column + right][None])
+        return turned[0] @ rotate(key[None], angles[other_row + down, other_column + right][None])[0]
+
+    assert np.isclose(score(0, 0), score(shift, 0), atol=1e-12)
+    assert np.isclose(score(0, 0), score(0, shift), atol=1e-12)
+
+
+@given(case=cases(max_layers=1), kind=st.sampled_from(["self", "cross"]))
+def test_attention_maps_are_the_softmax_rows(case, kind, backend, device):
+    """Rows are positive, sum to one, and give the attended values that the trace shows."""
+    model = load(case, backend, device)
+    rows = model.attention_map(*case.inputs, layer=0, kind=kind, queries="all")
+    assert (rows >= 0).all()
+    np.testing.assert_allclose(rows.sum(axis=-1), 1, rtol=1e-12)
+    prefix = {"self": "layers.0.self_attn", "cross": "layers.0.cross_attn_image"}[kind]
+    steps = model.trace(*case.inputs, names=[f"{prefix}.v", f"{prefix}.attended"])
+    attended = (rows @ steps[f"{prefix}.v"]).swapaxes(1, 2)
+    assert error(steps[f"{prefix}.attended"], attended.reshape(*attended.shape[:2], -1)) <= bound("float64", 30)
+    one = model.attention_map(*case.inputs, layer=0, kind=kind, queries=rows.shape[2] - 1)
+    np.testing.assert_array_equal(one[:, :, 0].shape, rows[:, :, -1].shape)
+    np.testing.assert_allclose(one[:, :, 0], rows[:, :, -1], rtol=1e-9, atol=1e-300)
+
+
+@given(case=cases(), seed=seeds)
+def test_permuting_the_batch_permutes_the_result(case, seed, backend, device):
+    axis = 1 if case.config.memory_attention.batch_first else 0
+    order = np.random.default_rng(seed).permutation(case.inputs.curr.shape[axis])
+    permuted = [np.take(a, order, axis) if isinstance(a, np.ndarray) else a for a in case.inputs]
+    model = load(case, backend, device)
+    expected = np.take(model(*case.inputs), order, axis)
+    assert error(model(*permuted), expected) <= bound("float64", 30)
+
+
+@given(case=cases(), seed=seeds)
+def test_without_rotation_the_order_of_the_memory_is_nothing(case, seed, backend, device):
+    layer = case.config.memory_attention.layer
+    plain = layer.cross_attention.model_copy(update={"rotary": False})
+    network = case.config.memory_attention.model_copy(
+        update={"layer": layer.model_copy(update={"cross_attention": plain})}
+    )
+    model = load(case.config.with_changes(memory_attention=network), backend, device, case.weights)
+    axis = 0 if network.batch_first else 1
+    order = np.random.default_rng(seed).permutation(case.inputs.memory.shape[axis])
+    memory = np.take(case.inputs.memory, order, axis)
+    pos = case.inputs.memory_pos
+    pos = pos if pos is None else np.take(pos, order, axis)
+    permuted = case.inputs._replace(memory=memory, memory_pos=pos)
+    assert error(model(*permuted), model(*case.inputs)) <= bound("float64", 30)
+
+
+@given(case=cases())
+def test_every_memory_twice_changes_nothing(case, backend, device):
+    axis = 0 if case.config.memory_attention.batch_first else 1
+
+    def twice(array):
+        if array is None:
+            return None
+        cut = array.shape[axis] - case.inputs.num_obj_ptr_tokens
+        frames, pointers = np.split(array, [cut], axis)
+        return np.concatenate([frames, frames, pointers, pointers], axis)
+
+    doubled = case.inputs._replace(
+        memory=twice(case.inputs.memory),
+        memory_pos=twice(case.inputs.memory_pos),
+        num_obj_ptr_tokens=2 * case.inputs.num_obj_ptr_tokens,
+    )
+    model = load(case, backend, device)
+    assert error(model(*doubled), model(*case.inputs)) <= bound("float64", 30)
+
+
+@given(grid=grids, seed=seeds, data=st.data())
+def test_pointers_have_no_place(grid, seed, data, backend, device):
+    """The order of the pointers is nothing, even where the frames' keys are rotated."""
+    config = data.draw(configs(grid, max_layers=1))
+    rng = np.random.default_rng(seed)
+    network, tokens, pointers = config.memory_attention, grid[0] * grid[1], 5
+    curr, curr_pos = rng.standard_normal((2, tokens, 2, network.d_model))
+    memory, pos = rng.standard_normal((2, tokens + pointers, 2, network.memory_dim))
+    order = np.concatenate([np.arange(tokens), tokens + rng.permutation(pointers)])
+    inputs, permuted = (curr, memory, curr_pos, pos), (curr, memory[order], curr_pos, pos[order])
+    if not network.batch_first:
+        inputs, permuted = ([a.swapaxes(0, 1) for a in arrays] for arrays in (inputs, permuted))
+    model = load(config, backend, device, random_weights(config, rng))
+    expected = model(*inputs, pointers, grid)
+    assert error(model(*permuted, pointers, grid), expected) <= bound("float64", 30)
+
+
+@given(
+    seed=seeds,
+    sizes=st.tuples(*[st.integers(1, 9)] * 4),
+    query_tile=st.integers(1, 10),
+    key_tile=st.integers(1, 10),
+    scale=st.sampled_from([1.0, 100.0]),
+)
+def test_online_softmax_is_softmax_for_every_tiling(seed, sizes, query_tile, key_tile, scale):
+    queries, keys, width, value_width = sizes
+    rng = np.random.default_rng(seed)
+    query = rng.standard_normal((2, 1, queries, width)) * scale
+    key, value = rng.standard_normal((2, 1, keys, width)), rng.standard_normal((2, 1, keys, value_width))
+    expected = scaled_dot_product_attention(query, key, value)
+    result = tiled_scaled_dot_product_attention(query, key, value, query_tile, key_tile)
+    assert error(result, expected) <= bound("float64", 10 * scale)
+
+
+@given(seed=seeds)
+def test_extreme_scores_stay_finite(seed, dtype, device):
+    """Logits of ±1e4 overflow exp in every dtype; the largest one still wins."""
+    import torch
+    from memory_attention.accelerated.attention import scaled_dot_product_attention as fast
+
+    rng = np.random.default_rng(seed)
+    query = np.full((1, 1, 2, 4), 100.0)
+    key = np.array([100.0, -100.0, 0.0])[None, None, :, None] * np.ones(4) * np.sqrt(4) / 4
+    value = rng.standard_normal((1, 1, 3, 4))
+    tensors = [torch.from_numpy(a).to(device, getattr(torch, dtype)) for a in (query, key, value)]
+    expected = np.broadcast_to(value[:, :, :1], query.shape)
+    arrays = [a.astype("float32" if dtype == "bfloat16" else dtype) for a in (query, key, value)]
+    results = [
+        fast(*tensors).double().cpu().numpy(),
+        scaled_dot_product_attention(*arrays),
+        tiled_scaled_dot_product_attention(*arrays, 1, 2),
+    ]
+    for result in results:
+        assert error(result, expected) <= bound(dtype)
+    assert np.isfinite(softmax(np.array([1e4, -1e4, 0.0]))).all()
+
+
+@given(case=cases())
+def test_a_call_changes_none_of_its_inputs(case, backend, device):
+    copies = [a.copy() if isinstance(a, np.ndarray) else a for a in case.inputs]
+    load(case, backend, device)(*case.inputs)
+    for before, after in zip(copies, case.inputs, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@given(case=cases())
+def test_running_twice_gives_the_same(case, backend, device):
+    model = load(case, backend, device)
+    first = model(*case.inputs)
+    assume(np.isfinite(first).all())
+    np.testing.assert_array_equal(model(*case.inputs), first)

@@ -1,0 +1,179 @@
+"""Checkpoints with SAM 2's names, in every form, give the same network; broken ones are refused by name."""
+
+import pickle
+from pathlib import Path
+
+import memory_attention as ma
+import numpy as np
+import pytest
+import torch
+from cases import random_weights
+from memory_attention.configs import bank_parameter_shapes
+from memory_attention.inputs import draw_inputs
+from memory_attention.weights import HUGGING_FACE
+from safetensors.torch import save_file
+
+CONFIG = ma.load_config("tiny")
+INPUTS = draw_inputs(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    rng = np.random.default_rng(5)
+    drawn = random_weights(CONFIG, rng) | {
+        n: rng.standard_normal(s) for n, s in bank_parameter_shapes(CONFIG).items()
+    }
+    return {name: weight.astype(np.float32) for name, weight in drawn.items()}
+
+
+def tensors(weights):
+    return {name: torch.from_numpy(weight) for name, weight in weights.items()}
+
+
+def hugging_face(name):
+    for theirs, ours in HUGGING_FACE.items():
+        name = name.replace(ours, theirs) if ours != ".norm." else name
+    return name
+
+
+def write(form, weights, folder) -> Path:
+    others = {"image_encoder.trunk.weight": torch.zeros(3), "sam_mask_decoder.layers.0.bias": torch.zeros(2)}
+    if form == "sam2":
+        torch.save({"model": tensors(weights) | others}, folder / "sam2.pt")
+        return folder / "sam2.pt"
+    if form == "bare":
+        torch.save(tensors(weights), folder / "bare.pth")
+        return folder / "bare.pth"
+    if form == "module":
+        own = {n.removeprefix("memory_attention."): t for n, t in tensors(weights).items()}
+        torch.save(own, folder / "module.pt")
+        return folder / "module.pt"
+    if form == "safetensors":
+        save_file(tensors(weights) | others, folder / "weights.safetensors")
+        return folder / "weights.safetensors"
+    if form == "hugging face":
+        save_file({hugging_face(n): t for n, t in tensors(weights).items()} | others, folder / "hf.safetensors")
+        return folder / "hf.safetensors"
+    np.savez(folder / "weights.npz", **weights)
+    return folder / "weights.npz"
+
+
+FORMS = ["sam2", "bare", "module", "safetensors", "hugging face", "npz"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("backend", ["reference", "accelerated"])
+def test_every_form_gives_the_same_network(form, backend, weights, tmp_path):
+    path = write(form, weights, tmp_path)
+    expected = ma.load(CONFIG, "reference", weights)
+    model = ma.load(CONFIG, backend, path, device="cpu")
+    assert model.weights.keys() == expected.weights.keys()
+    for name, weight in model.weights.items():
+        np.testing.assert_array_equal(weight, weights[name])
+    np.testing.assert_allclose(model(*INPUTS), expected(*INPUTS), atol=1e-5)
+
+
+def test_the_names_of_hugging_face_are_those_of_their_model(weights):
+    """The translation is not checked against itself only: these names were written down from `transformers`."""
+    names = {hugging_face(name) for name in weights}
+    assert {
+        "memory_attention.layers.0.self_attn.o_proj.weight",
+        "memory_attention.layers.0.layer_norm1.bias",
+        "memory_attention.layers.0.layer_norm3.weight",
+        "memory_attention.layer_norm.weight",
+        "memory_temporal_positional_encoding",
+        "no_memory_embedding",
+        "no_memory_positional_encoding",
+        "temporal_positional_encoding_projection_layer.weight",
+        "occlusion_spatial_embedding_parameter",
+    } <= names
+
+
+def test_bfloat16_is_read_as_float32(weights, tmp_path):
+    rounded = {name: t.to(torch.bfloat16) for name, t in tensors(weights).items()}
+    save_file(rounded, tmp_path / "a.safetensors")
+    torch.save(rounded, tmp_path / "a.pt")
+    for name in ("a.safetensors", "a.pt"):
+        read = ma.read_weights(tmp_path / name, CONFIG)
+        for key, tensor in rounded.items():
+            np.testing.assert_array_equal(read[key], tensor.float().numpy())
+
+
+def test_a_seed_gives_the_same_weights_everywhere():
+    reference, fast = ma.load(CONFIG, "reference", seed=3), ma.load(CONFIG, "accelerated", seed=3)
+    for name, weight in reference.weights.items():
+        np.testing.assert_array_equal(weight, fast.weights[name])
+    other = ma.load(CONFIG, "reference", seed=4).weights
+    assert any((other[name] != weight).any() for name, weight in reference.weights.items())
+
+
+LAYER = "memory_attention.layers.0.linear1.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop(LAYER), ["missing parameter", LAYER, "'tiny'"]),
+        (
+            lambda w: w.update({"memory_attention.layers.1.linear1.bias": w[LAYER]}),
+            ["extra", "layers.1.linear1.bias"],
+        ),
+        (lambda w: w.update({LAYER: w[LAYER][:-1]}), [LAYER, "(31,)", "(32,)"]),
+        (lambda w: w.update({LAYER: w[LAYER] * np.nan}), [LAYER, "32 values", "NaN or infinite"]),
+        (lambda w: w.update({LAYER: w[LAYER] / np.float32(0)}), [LAYER, "NaN or infinite"]),
+        (lambda w: w.update({LAYER: w[LAYER].astype(int)}), [LAYER, "int64", "floating"]),
+        (lambda w: w.update({LAYER: w[LAYER].astype(complex)}), [LAYER, "complex128", "floating"]),
+        (lambda w: w.update(maskmem_tpos_enc=np.zeros((2, 1, 1, 8))), ["maskmem_tpos_enc", "(2, 1, 1, 8)"]),
+        (lambda w: w.clear(), ["missing parameter"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_a_wrong_parameter_is_named(change, words, weights):
+    broken = dict(weights)
+    change(broken)
+    with pytest.raises(ValueError, match="weights") as error:
+        ma.load(CONFIG, weights=broken)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_truncated_file_is_refused(form, weights, tmp_path):
+    path = write(form, weights, tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=path.name):
+        ma.load(CONFIG, weights=path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz"])
+def test_a_foreign_file_is_refused(suffix, tmp_path):
+    path = tmp_path / f"foreign{suffix}"
+    path.write_bytes(b"GIF89a, no weights in here")
+    with pytest.raises(ValueError, match="foreign"):
+        ma.load(CONFIG, weights=path)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        ma.load(CONFIG, weights=tmp_path / f"none{suffix}")
+
+
+class Evil:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.mkdir, (self.mark,)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".npz"])
+def test_a_pickle_that_wants_to_run_code_is_refused(suffix, tmp_path):
+    mark, path = tmp_path / "ran", tmp_path / f"evil{suffix}"
+    if suffix == ".pt":
+        torch.save({"model": {"a": Evil(mark)}}, path)
+    else:
+        np.savez(path, a=np.array([Evil(mark)], dtype=object))
+    with pytest.raises(ValueError, match="evil"):
+        ma.load(CONFIG, weights=path)
+    assert not mark.exists()
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps({"model": Evil(mark)}))
+    with pytest.raises(ValueError, match="refused"):
+        ma.load(CONFIG, weights=tmp_path / "bare.pt")
+    assert not mark.exists()
