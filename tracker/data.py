@@ -1,0 +1,222 @@
+"""Clips with known masks: pieces cut out of photographs move over another one, and hide each other."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from .photographs import photograph
+
+Rng = np.random.Generator
+
+SIZE = 128
+ANGLES = 256
+LEAST_CONTRAST = 0.15
+LEAST_AREA = 200
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames [T,S,S,3] with colours 0…1, and what of each object is seen: masks [T,K,S,S], the target first."""
+
+    frames: Float[np.ndarray, "T S S 3"]
+    masks: Bool[np.ndarray, "T K S S"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """Where an object is at time t (frames, may be fractional): straight, swaying, reflected at the borders."""
+
+    start: Float[np.ndarray, "2"]
+    velocity: Float[np.ndarray, "2"]
+    sway: Float[np.ndarray, "2"]
+    rate: float
+    phase: float
+    bounded: bool = True
+
+    def at(self, time: float) -> Float[np.ndarray, "2"]:
+        """The place (x, y) in pixels."""
+        place = self.start + self.velocity * time + self.sway * np.sin(self.rate * time + self.phase)
+        if not self.bounded:
+            return place
+        low, span = 0.1 * SIZE, 0.8 * SIZE
+        return low + span - np.abs((place - low) % (2 * span) - span)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Something cut out of a photograph: its texture [P,P,3], outline, and how it moves, turns and grows."""
+
+    texture: Float[np.ndarray, "P P 3"]
+    outline: Float[np.ndarray, " angles"]
+    radius: float
+    path: Path
+    turn: Float[np.ndarray, "2"]
+    growth: Float[np.ndarray, "3"]
+
+    @classmethod
+    def cut(cls, rng: Rng, texture: Float[np.ndarray, "P P 3"], radius: float, path: Path) -> Self:
+        """Draw the outline, the turning and the growing of a piece of about this radius (pixels)."""
+        return cls(
+            texture,
+            draw_outline(rng),
+            radius,
+            path,
+            turn=np.array([rng.uniform(-np.pi, np.pi), rng.normal(0, 0.06)]),
+            growth=np.array([rng.uniform(0, 0.25), rng.uniform(0.1, 0.4), rng.uniform(-np.pi, np.pi)]),
+        )
+
+    def paint(self, image: Float[np.ndarray, "S S 3"], time: float) -> Bool[np.ndarray, "S S"]:
+        """Paint the piece on the image, in place, and return where it covers it."""
+        covered = np.zeros((SIZE, SIZE), bool)
+        amount, rate, phase = self.growth
+        scale = 1 + amount * np.sin(rate * time + phase)
+        reach = int(np.ceil(self.radius * scale * self.outline.max())) + 1
+        x, y = self.path.at(time)
+        left, top = max(0, int(x) - reach), max(0, int(y) - reach)
+        right, bottom = min(SIZE, int(x) + reach + 2), min(SIZE, int(y) + reach + 2)
+        if left >= right or top >= bottom:
+            return covered
+
+        dx = (np.arange(left, right, dtype=np.float32) - np.float32(x))[None, :]
+        dy = (np.arange(top, bottom, dtype=np.float32) - np.float32(y))[:, None]
+        angle = self.turn[0] + self.turn[1] * time
+        cos, sin = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
+        u, v = cos * dx + sin * dy, cos * dy - sin * dx
+        direction = (np.arctan2(v, u) * np.float32(ANGLES / (2 * np.pi))).astype(np.int32) % ANGLES
+        # Signed distance to the outline along the ray, in pixels: half a pixel each way is blended.
+        inside = (self.radius * self.outline[direction] - np.sqrt(u * u + v * v)) * np.float32(scale)
+        alpha = np.clip(inside + 0.5, 0, 1)[..., None]
+        centre, last = len(self.texture) // 2, len(self.texture) - 1
+        rows = np.clip((v + (centre + 0.5)).astype(np.int32), 0, last)
+        columns = np.clip((u + (centre + 0.5)).astype(np.int32), 0, last)
+        region = image[top:bottom, left:right]
+        region += alpha * (self.texture[rows, columns] - region)
+        covered[top:bottom, left:right] = inside > 0
+        return covered
+
+
+def draw_outline(rng: Rng) -> Float[np.ndarray, " angles"]:
+    """Draw an ellipse, polygon, star or blob as large as the unit circle: its radius in `ANGLES` directions."""
+    angle = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
+    kind = rng.integers(4)
+    if kind == 0:
+        ratio = rng.uniform(0.5, 1)
+        radius = ratio / np.hypot(ratio * np.cos(angle), np.sin(angle))
+    elif kind == 1:
+        corners = rng.integers(3, 7)
+        radius = 1 / np.cos((angle % (2 * np.pi / corners)) - np.pi / corners)
+    elif kind == 2:
+        radius = 1 + rng.uniform(0.2, 0.45) * np.sin(rng.integers(3, 7) * angle)
+    else:
+        waves = np.arange(2, 6)[:, None]
+        radius = 1 + (rng.normal(0, 0.15, (4, 1)) * np.sin(waves * angle + rng.uniform(0, 6, (4, 1)))).sum(axis=0)
+    radius = np.maximum(radius, 0.3)
+    return (radius / np.sqrt(np.mean(radius**2))).astype(np.float32)
+
+
+def draw_path(rng: Rng) -> Path:
+    """Draw a path within the frame, 1 to 4 pixels a frame."""
+    direction, speed = rng.uniform(-np.pi, np.pi), rng.uniform(1, 4)
+    return Path(
+        start=rng.uniform(0.15, 0.85, 2) * SIZE,
+        velocity=speed * np.array([np.cos(direction), np.sin(direction)]),
+        sway=rng.uniform(0, 5, 2),
+        rate=rng.uniform(0.1, 0.5),
+        phase=rng.uniform(-np.pi, np.pi),
+    )
+
+
+def crossing_path(rng: Rng, target: Path, time: float) -> Path:
+    """Draw a straight path that passes over the target at that time, 4 to 9 pixels a frame."""
+    direction, speed = rng.uniform(-np.pi, np.pi), rng.uniform(4, 9)
+    velocity = speed * np.array([np.cos(direction), np.sin(direction)])
+    return Path(target.at(time) - velocity * time, velocity, np.zeros(2), 0, 0, bounded=False)
+
+
+def cut_texture(rng: Rng, name: str, side: int, recolour: bool) -> Float[np.ndarray, "P P 3"]:
+    """Cut a random square out of a photograph, perhaps mirrored, with another brightness.
+
+    `recolour` also mixes its channels and changes its contrast, so that few photographs look like many.
+    """
+    image = photograph(name)
+    top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
+    texture = image[top : top + side, left : left + side]
+    texture = texture[:, ::-1] if rng.random() < 0.5 else texture
+    if recolour:
+        texture = texture[::-1] if rng.random() < 0.5 else texture
+        mix = (1 - (strength := rng.uniform(0, 1))) * np.eye(3) + strength * rng.uniform(-0.6, 1, (3, 3))
+        mix /= np.maximum(mix.sum(axis=1, keepdims=True), 0.5)
+        mean = texture[::4, ::4].mean(axis=(0, 1))
+        mix *= rng.uniform(0.5, 1.3)
+        shift = mean - mix @ mean + rng.uniform(-0.3, 0.3, 3) * strength
+        texture = texture @ mix.T.astype(np.float32) + shift.astype(np.float32)
+    return np.clip(texture * np.float32(rng.uniform(0.75, 1.25)), 0, 1)
+
+
+def appearance(texture: Float[np.ndarray, "P P 3"]) -> Float[np.ndarray, "4"]:
+    """What the middle of a texture looks like from afar: its mean colour and its contrast."""
+    margin = len(texture) // 4
+    # Every third pixel says enough.
+    colours = texture[margin:-margin:3, margin:-margin:3].reshape(-1, 3)
+    return np.array([*colours.mean(axis=0), colours.mean(axis=1).std()])
+
+
+def draw_textures(
+    rng: Rng, names: tuple[str, ...], sides: list[int], recolour: bool
+) -> list[Float[np.ndarray, "P P 3"]]:
+    """Cut textures of these sides (pixels) that look different from each other, if twenty tries find such."""
+    textures: list[Float[np.ndarray, "P P 3"]] = []
+    looks: list[Float[np.ndarray, "4"]] = []
+    for side in sides:
+        for _ in range(20):
+            texture = cut_texture(rng, str(rng.choice(names)), side, recolour)
+            look = appearance(texture)
+            if all(np.linalg.norm(look - other) > LEAST_CONTRAST for other in looks):
+                break
+        textures.append(texture)
+        looks.append(look)
+    return textures
+
+
+def make_clip(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], recolour: bool = False) -> Clip:
+    """Compose a clip at these times (frames): a target, two or three distractors, and in most an occluder.
+
+    All textures come from the photographs `names`. The target is in sight at the first time.
+    """
+    while True:
+        clip = _compose(rng, names, times, recolour)
+        if clip.masks[0, 0].sum() >= LEAST_AREA:
+            return clip
+
+
+def _compose(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], recolour: bool) -> Clip:
+    distractors = int(rng.integers(2, 4))
+    occluders = int(rng.random() < 0.7)
+    background, *textures = draw_textures(rng, names, [SIZE + 32] + [96] * (1 + distractors + occluders), recolour)
+    paths = [draw_path(rng) for _ in range(1 + distractors)]
+    pieces = [
+        Piece.cut(rng, texture, rng.uniform(13, 24), path)
+        for texture, path in zip(textures[: len(paths)], paths, strict=True)
+    ]
+    # Some distractors pass over the target, others under it; the occluder is on top of all.
+    order = list(rng.permutation(len(pieces)))
+    if occluders:
+        path = crossing_path(rng, paths[0], rng.uniform(3, max(4.0, times[-1])))
+        pieces.append(Piece.cut(rng, textures[-1], pieces[0].radius * rng.uniform(0.9, 1.5), path))
+        order.append(len(pieces) - 1)
+
+    pan = Path(
+        np.full(2, 16.0), rng.normal(0, 1.0, 2), rng.uniform(0, 6, 2), rng.uniform(0.1, 0.4), 0, bounded=False
+    )
+    frames = np.empty((len(times), SIZE, SIZE, 3), np.float32)
+    masks = np.zeros((len(times), len(pieces), SIZE, SIZE), bool)
+    for frame, mask, time in zip(frames, masks, times, strict=True):
+        x, y = np.clip(pan.at(time), 0, 32).astype(int)
+        frame[:] = background[y : y + SIZE, x : x + SIZE]
+        for index in order:
+            covered = pieces[index].paint(frame, time)
+            mask &= ~covered
+            mask[index] = covered
+    return Clip(frames, masks)

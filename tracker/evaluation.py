@@ -1,0 +1,119 @@
+"""How well the tracker tracks held-out clips, against an emptied memory and against copying the first mask."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from rich.progress import track as progress_over
+
+from ..attention_map import attention_rows
+from ..configs import Config
+from ..weights import Weights
+from .data import Clip, make_clip
+from .network import patches
+from .photographs import HELD_OUT
+from .tracker import Step, Tracker
+
+HELD_OUT_SEED = 10_000
+
+
+@dataclass(frozen=True)
+class Report:
+    """Mean IoU (region similarity J) of the target over the clips, without the prompted frames.
+
+    Each clip counts by its mean over the frames in which the target is in sight. `hidden_found_empty` is
+    the share, of all `hidden_frames`, in which the mask found is empty, as it should be. `attention_share`
+    says, for each layer, how often the target's queries look at the target's cells in memory, relative
+    to the share of the memory's area that these have.
+    """
+
+    clips: int
+    frames: int
+    iou: float
+    iou_without_memory: float
+    iou_of_first_mask: float
+    hidden_frames: int
+    hidden_found_empty: float
+    attention_share: tuple[float, ...]
+
+
+def held_out_clip(index: int, frames: int = 16, seed: int = HELD_OUT_SEED) -> Clip:
+    """One of the clips of the evaluation, made of photographs that were never trained on."""
+    return make_clip(np.random.default_rng([seed, index]), HELD_OUT, np.arange(frames, dtype=np.float64))
+
+
+def evaluate(
+    config: Config,
+    weights: Weights,
+    backend: str | None = None,
+    clips: int = 200,
+    frames: int = 16,
+    seed: int = HELD_OUT_SEED,
+    batch: int = 10,
+    show_progress: bool = True,
+) -> Report:
+    """Track the targets of held-out clips, `batch` clips at a time; weights as `read_tracker` gives them."""
+    tracker = Tracker(config, weights, backend)
+    forgetful = Tracker(config, weights, backend, forgetful=True)
+    ious: dict[str, list[Any]] = {"found": [], "without": [], "first": []}
+    empty, shares = [], []
+    batches = [range(start, min(start + batch, clips)) for start in range(0, clips, batch)]
+    for indices in progress_over(batches, "evaluating", disable=not show_progress):
+        made = [held_out_clip(index, frames, seed) for index in indices]
+        images = np.stack([clip.frames for clip in made], axis=1)
+        masks = np.stack([clip.masks[:, 0] for clip in made], axis=1)
+        steps = list(tracker.follow_batch(images, masks[0].astype(np.float32)))
+        found = np.stack([step.logits > 0 for step in steps[1:]])
+        without = forgetful.follow_batch(images, masks[0].astype(np.float32))
+        ious["found"].append(iou(found, masks[1:]))
+        ious["without"].append(iou(np.stack([step.logits > 0 for step in without if step.frame]), masks[1:]))
+        ious["first"].append(iou(np.broadcast_to(masks[0], found.shape), masks[1:]))
+        empty.append(~found.any(axis=(2, 3))[~masks[1:].any(axis=(2, 3))])
+        shares += [attention_share(tracker, step, masks) for step in steps[1:]]
+    means = {name: np.nanmean(np.concatenate(parts, axis=1), axis=0).mean() for name, parts in ious.items()}
+    hidden = np.concatenate(empty)
+    return Report(
+        clips,
+        frames,
+        iou=float(means["found"]),
+        iou_without_memory=float(means["without"]),
+        iou_of_first_mask=float(means["first"]),
+        hidden_frames=len(hidden),
+        hidden_found_empty=float(hidden.mean()) if len(hidden) else float("nan"),
+        attention_share=tuple(float(share) for share in np.nanmean(np.concatenate(shares, axis=1), axis=1)),
+    )
+
+
+def iou(found: Bool[np.ndarray, "*rest S S"], masks: Bool[np.ndarray, "*rest S S"]) -> Float[np.ndarray, "*rest"]:
+    """Intersection over union; NaN where there is nothing to find."""
+    both, either = (found & masks).sum(axis=(-2, -1)), (found | masks).sum(axis=(-2, -1))
+    return np.where(masks.any(axis=(-2, -1)), both / np.maximum(either, 1), np.nan)
+
+
+def attention_share(
+    tracker: Tracker, step: Step, masks: Bool[np.ndarray, "T B S S"]
+) -> Float[np.ndarray, "layers B"]:
+    """How much more than by area the target's queries look at the target's cells in the memories of a step.
+
+    A cell is the target's where more than half of its pixels are. Of the attention on the cells of all
+    memories, the share on the target's cells, averaged over its queries, is divided by these cells' share
+    of all cells; object pointers have no area and are left out. NaN where the target has no cell.
+    """
+    stride = tracker.config.backbone_stride
+    cells = patches(masks[..., None].reshape(-1, *masks.shape[2:], 1), stride).mean(axis=-1) > 0.5
+    cells = cells.reshape(*masks.shape[:2], -1)
+    looking = cells[step.frame]
+    remembered = np.concatenate([cells[frame] for frame in step.memory_frames], axis=1)
+    names = [f"layers.{layer}.cross_attn_image" for layer in range(tracker.config.memory_attention.num_layers)]
+    wanted = [f"{name}.{part}_rotated" for name in names for part in "qk"]
+    traced = tracker.attention.trace(*step.seen, names=wanted)
+    shares = np.full((len(names), len(looking)), np.nan)
+    for layer, name in enumerate(names):
+        rows = attention_rows(traced[f"{name}.q_rotated"], traced[f"{name}.k_rotated"], "all").mean(axis=1)
+        rows = rows[..., : remembered.shape[1]]
+        for index in np.flatnonzero(looking.any(axis=1) & remembered.any(axis=1)):
+            own = rows[index, looking[index]]
+            share = own[:, remembered[index]].sum(axis=1) / own.sum(axis=1)
+            shares[layer, index] = share.mean() / remembered[index].mean()
+    return shares

@@ -1,0 +1,48 @@
+"""The photographs that scikit-image ships, and which of them are never seen in training."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "motorcycle_left.png", "retina.jpg")
+TRAINING = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "cell.png",
+    "clock_motion.png",
+    "coins.png",
+    "grass.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "page.png",
+    "rocket.jpg",
+    "text.png",
+)
+SHORTER_SIDE = 240
+
+
+@cache
+def photograph(name: str) -> Float[np.ndarray, "H W 3"]:
+    """Read one photograph from scikit-image's own folder: colours 0…1 (float32), grey as three equal channels.
+
+    It is reduced by a whole factor while its shorter side keeps `SHORTER_SIDE` pixels, and repeated by
+    mirroring where it has fewer. Raises `ModuleNotFoundError` without scikit-image.
+    """
+    found = find_spec("skimage")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("the clips need scikit-image: pip install 'memory-attention[notebooks]'")
+    from skimage.io import imread
+
+    image = imread(Path(found.origin).parent / "data" / name).astype(np.float32) / 255
+    image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
+    factor = max(1, min(image.shape[:2]) // SHORTER_SIDE)
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    image = blocks.mean(axis=(1, 3))
+    missing = [(0, max(0, SHORTER_SIDE - side)) for side in image.shape[:2]]
+    return np.pad(image, [*missing, (0, 0)], mode="symmetric")

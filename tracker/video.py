@@ -1,0 +1,54 @@
+"""What the tracker accepts as a video and as the masks of its first frame."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+
+def check_video(
+    frames: Sequence[Any], masks: Any, size: int
+) -> tuple[Float[np.ndarray, "T S S 3"], Float[np.ndarray, "K S S"]]:
+    """Return frames with colours 0…1 and masks of 0 and 1 (float32), S = `size`.
+
+    Raises `TypeError` or `ValueError`, naming the argument and the frame or the object, unless there are
+    two or more images of that size and a mask for each object that is not empty.
+    """
+    if frames is None or isinstance(frames, str | bytes) or not hasattr(frames, "__len__"):
+        raise TypeError(f"frames is {type(frames).__name__}, expected a sequence of images [{size},{size},3]")
+    if len(frames) < 2:
+        raise ValueError(f"frames has {len(frames)} frame(s), expected at least two: one to show, one to track in")
+    images = [_image(frame, index, size) for index, frame in enumerate(frames)]
+    return np.stack(images), _masks(masks, size)
+
+
+def _image(frame: Any, index: int, size: int) -> Float[np.ndarray, "S S 3"]:
+    image = np.asarray(frame)
+    expected = f"[{size},{size},3]"
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise TypeError(f"frames[{index}] has dtype {image.dtype}, expected uint8 or a floating dtype")
+    if image.shape != (size, size, 3):
+        raise ValueError(f"frames[{index}] has shape {image.shape}, expected {expected}")
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / 255
+    if not (image.min() >= 0 and image.max() <= 1):
+        raise ValueError(f"frames[{index}] has colours from {image.min()} to {image.max()}, expected 0 to 1")
+    return image.astype(np.float32)
+
+
+def _masks(masks: Any, size: int) -> Float[np.ndarray, "K S S"]:
+    if masks is None:
+        raise TypeError(f"masks is None, expected the object's mask [{size},{size}] in the first frame")
+    given = np.asarray(masks)
+    if given.dtype.kind not in "buif":
+        raise TypeError(f"masks has dtype {given.dtype}, expected bool, or numbers 0 and 1")
+    if given.ndim not in (2, 3) or given.shape[-2:] != (size, size) or len(given) == 0:
+        raise ValueError(f"masks has shape {given.shape}, expected [{size},{size}] or [K,{size},{size}]")
+    given = given.reshape(-1, size, size)
+    if not np.isin(given, (0, 1)).all():
+        raise ValueError("masks has values besides 0 and 1, expected bool, or numbers 0 and 1")
+    empty = np.flatnonzero(~given.any(axis=(1, 2)))
+    if len(empty):
+        raise ValueError(f"masks is empty for object {empty[0]}, expected at least one pixel of each object")
+    return given.astype(np.float32)
