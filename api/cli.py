@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from . import tracking_cli
 from .backends import find_backend
 from .compare import StepDifference, compare
 from .configs import Config, bank_parameter_shapes, load_config
+from .console import console, progress_bar
 from .cost import step_costs
 from .files import whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
@@ -27,8 +27,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(width=None if sys.stdout.isatty() else 120)
-progress_console = Console(stderr=True)
 
 ConfigOption = Annotated[str, typer.Option(help="A bundled config or the path of a SAM 2 YAML file.")]
 BackendOption = Annotated[
@@ -70,12 +68,6 @@ def _fail(message: str, status: int) -> None:
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
-
-
-def _progress(*columns: Any) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), *columns, TimeElapsedColumn(), console=progress_console
-    )
 
 
 @app.command(epilog="Example: memory-attention info --config sam2.1_hiera_t --objects 3")
@@ -156,7 +148,7 @@ def run(
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""
     model = load(config, backend, weights, seed, device, dtype)
     given = _inputs(inputs, model.config, seed)
-    with _progress() as progress:
+    with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)
         out = model(*given)
     with whole_file(output) as temporary:
@@ -201,7 +193,7 @@ def _device_for(backend: str | None, device: str | None) -> str | None:
 def compare_with_progress(first: Model, second: Model, inputs: Inputs) -> list[StepDifference]:
     """`compare` under a progress bar that counts steps."""
     steps = 2 * (2 + 23 * first.config.memory_attention.num_layers)
-    with _progress(MofNCompleteColumn()) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("comparing", total=steps)
         return compare(first, second, *inputs, progress=lambda step: progress.advance(task))
 
@@ -256,7 +248,7 @@ def maps(
         given = read_inputs(inputs)
     grid = given.grid or model.config.grid
     token = _token(query, grid)
-    with _progress() as progress:
+    with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)
         rows = model.attention_map(*given, layer=layer, kind=kind, queries=token)[0, :, 0].mean(axis=0)
     pointers = given.num_obj_ptr_tokens if kind == "cross" else 0
@@ -333,3 +325,6 @@ def _token(query: str | None, grid: tuple[int, int]) -> int:
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"query is {query!r}, expected a place on the {height} × {width} grid")
     return row * width + column
+
+
+tracking_cli.add_to(app)

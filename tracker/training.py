@@ -47,10 +47,10 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 1800
+    steps: int = 3000
     frames: int = 24
     objects: int = 2
-    lengths: tuple[int, ...] = (2, 4, 4, 8, 8)
+    lengths: tuple[int, ...] = (2, 2, 4, 4, 8)
     span: int = 16
     learning_rate: float = 2e-3
     warmup: int = 100
@@ -110,8 +110,9 @@ class Training:
         self.seconds = 0.0
         config = load_config(recipe.config)
         self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated")
+        network: Any = self.tracker.attention.network
         self.parameters: dict[str, Tensor] = {
-            **{PREFIX + name: p for name, p in self.tracker.attention.network.module.named_parameters()},
+            **{PREFIX + name: parameter for name, parameter in network.module.named_parameters()},
             **dict(self.tracker.bank.named_parameters()),
         }
         for name, parameter in self.tracker.networks.parameters.items():
@@ -214,7 +215,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, log = folder / CHECKPOINT, folder / LOG
     training = Training.resume(checkpoint, recipe) if checkpoint.is_file() else Training(recipe)
-    rows = _read_log(log, training.step)
+    rows = read_log(log, training.step)
     last = min(recipe.steps, stop_at or recipe.steps)
     for row in _with_progress(training, last, show_progress):
         rows.append(row)
@@ -256,7 +257,7 @@ def _iou(found: Bool[Tensor, "B S S"], masks: Bool[Tensor, "B S S"]) -> Float[Te
     return torch.where(masks.any(-1).any(-1), both / either.clamp(min=1), torch.nan)
 
 
-def _read_log(path: Path, steps: int) -> list[dict[str, float]]:
+def read_log(path: Path, steps: int) -> list[dict[str, float]]:
     """The rows of the steps that the checkpoint knows."""
     if not path.is_file():
         return []

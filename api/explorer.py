@@ -1,0 +1,127 @@
+"""The attention explorer: one HTML page that needs no network; point at a query and see where it looks."""
+
+import base64
+import html
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .attention_map import PARTS
+from .files import whole_file
+
+if TYPE_CHECKING:
+    from .tracker import Step, Tracker
+
+OUTLINE = (213, 94, 0)
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """The page; a notebook shows it in place."""
+
+    page: str
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page, whole or not at all."""
+        with whole_file(path) as temporary:
+            temporary.write_text(self.page, encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.page, quote=True)}" title="attention explorer" '
+            'style="width: 100%; height: 640px; border: 0"></iframe>'
+        )
+
+
+def explore(
+    tracker: "Tracker",
+    frames: np.ndarray,
+    masks: np.ndarray,
+    steps: "Mapping[int, Step] | Sequence[Step]",
+    chosen: Sequence[int],
+    title: str,
+) -> Explorer:
+    """Make the page for the first object of a tracked video.
+
+    `frames` [T,S,S,3] in 0…1, `masks` [T,S,S] as found, the `steps` of `Tracker.follow` by frame number,
+    and the frames to show, `chosen`. Queries and keys go into the page in float32 and the softmax is
+    taken there, so that what is drawn are the values of `Model.attention_map`.
+    """
+    for number in chosen:
+        if not 1 <= number < len(frames):
+            raise ValueError(f"chosen has frame {number}, expected 1 to {len(frames) - 1}: frame 0 is prompted")
+    shown = [_frame(tracker, steps[number]) for number in chosen]
+    numbers = sorted({number for frame in shown for number in (frame["number"], *frame["memories"])})
+    data = {
+        "title": title,
+        "grid": tracker.config.grid,
+        "layers": tracker.config.memory_attention.num_layers,
+        "pointerTokens": tracker.config.num_pointer_tokens,
+        "colours": _base64(_viridis()),
+        "frames": shown,
+        "images": {number: _png((frames[number] * 255).round()) for number in numbers},
+        "outlines": {number: _png(_outline(masks[number])) for number in numbers},
+    }
+    # No string may end the script element that the data stand in.
+    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    template = files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")
+    return Explorer(template.replace("__DATA__", text))
+
+
+def _frame(tracker: "Tracker", step: "Step") -> dict[str, Any]:
+    if step.seen is None:
+        raise ValueError(f"frame {step.frame} was prompted and looked at nothing")
+    layers = range(tracker.config.memory_attention.num_layers)
+    traced = tracker.attention.trace(*step.seen)
+    frame: dict[str, Any] = {
+        "number": step.frame,
+        "memories": step.memory_frames,
+        "pointers": step.pointer_frames,
+    }
+    for kind, part in PARTS.items():
+        frame[kind] = [_queries_and_keys(traced, f"layers.{layer}.{part}") for layer in layers]
+    return frame
+
+
+def _queries_and_keys(traced: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
+    query = traced.get(f"{prefix}.q_rotated", traced[f"{prefix}.q"])[0]
+    key = traced.get(f"{prefix}.k_rotated", traced[f"{prefix}.k"])[0]
+    return {
+        "query": _base64(query.astype("<f4")),
+        "key": _base64(key.astype("<f4")),
+        "heads": len(query),
+    }
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _viridis() -> np.ndarray:
+    """256 colours [256,3] (uint8), from dark to bright, that differ for the colour-blind and in print."""
+    from matplotlib import colormaps
+
+    return (colormaps["viridis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def _png(image: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image.astype(np.uint8)).save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """The mask's border pixels in colour, all others transparent [S,S,4]."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    picture = np.zeros((*mask.shape, 4), np.uint8)
+    picture[mask & ~inner] = (*OUTLINE, 255)
+    return picture

@@ -1,0 +1,260 @@
+"""The command line's tracker: track, explore, evaluate, train."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from .console import console, progress_bar
+from .files import whole_file
+
+if TYPE_CHECKING:
+    from .tracker import Step, Tracker
+
+BackendOption = Annotated[
+    str | None,
+    typer.Option(help="reference, accelerated or a registered one [default: $MEMORY_ATTENTION_BACKEND]"),
+]
+WeightsOption = Annotated[Path | None, typer.Option(help="A trained tracker [default: the bundled one]")]
+FramesOption = Annotated[Path | None, typer.Option(help="Your own: a folder of images, or an .npz file.")]
+MaskOption = Annotated[Path | None, typer.Option(help="The object in the first frame: white on black.")]
+ClipOption = Annotated[int, typer.Option(min=0, help="Which held-out clip, where there are no frames.")]
+FolderOption = Annotated[Path, typer.Option(help="The folder to write to.")]
+
+# A held-out clip in which the object is hidden for some frames and comes back.
+SHOWN_CLIP = 0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(epilog="Example: memory-attention track --frames my-video/ --mask first-frame.png")(track)
+    app.command(epilog="Example: memory-attention explore --clip 3 --output explorer.html")(explore)
+    app.command(epilog="Example: memory-attention evaluate --backend accelerated --clips 200")(evaluate)
+    app.command(epilog="Example: memory-attention train --output training --seed 0")(train)
+
+
+class Tracked:
+    """A tracked video: its frames, the masks found for the first object, the true ones if known, the steps."""
+
+    def __init__(
+        self, tracker: "Tracker", frames: np.ndarray, given: np.ndarray, truth: np.ndarray | None
+    ) -> None:
+        self.tracker, self.frames, self.truth = tracker, frames, truth
+        self.steps: list[Step] = []
+        self.masks = [given]
+        self.found = [given[0].astype(bool)]
+        self.ious: list[float] = [1.0]
+
+    def follow(self) -> None:
+        """Track under a progress bar."""
+        with progress_bar() as progress:
+            task = progress.add_task(f"tracking, {self.tracker.attention.backend} backend", total=len(self.frames))
+            for step in self.tracker.follow(self.frames, self.masks[0]):
+                self.steps.append(step)
+                if step.logits is not None:
+                    self.masks.append(step.logits > 0)
+                    self.found.append(self.masks[-1][0])
+                    self.ious.append(self._iou(step.frame))
+                progress.advance(task)
+
+    def _iou(self, frame: int) -> float:
+        from .tracker.evaluation import iou
+
+        return float("nan") if self.truth is None else float(iou(self.found[frame], self.truth[frame]))
+
+    def all_masks(self) -> np.ndarray:
+        """Masks [T,K,S,S] of all objects."""
+        return np.stack(self.masks)
+
+
+def _tracker(backend: str | None, weights: Path | None) -> "Tracker":
+    from .tracker import WEIGHTS, Tracker, read_tracker
+
+    config, parameters, _ = read_tracker(weights or WEIGHTS)
+    return Tracker(config, parameters, backend)
+
+
+def _video(
+    tracker: "Tracker", frames: Path | None, mask: Path | None, clip: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, str]:
+    """Frames, the given masks, the true masks if known, and a name."""
+    if frames is None:
+        if mask is not None:
+            raise ValueError("mask was given without frames, expected both or neither")
+        from .tracker.evaluation import held_out_clip
+
+        made = held_out_clip(clip)
+        return made.frames, made.masks[0, :1], made.masks[:, 0], f"held-out clip {clip}"
+    from .tracker.reading import read_video
+
+    images, given = read_video(frames, mask, tracker.config.image_size)
+    return images, given, None, frames.name
+
+
+def _track(
+    backend: str | None, weights: Path | None, frames: Path | None, mask: Path | None, clip: int
+) -> tuple[Tracked, str]:
+    tracker = _tracker(backend, weights)
+    images, given, truth, name = _video(tracker, frames, mask, clip)
+    tracked = Tracked(tracker, images, given, truth)
+    tracked.follow()
+    return tracked, name
+
+
+def _explorer(tracked: Tracked, name: str, chosen: list[int] | None = None) -> Any:
+    from .explorer import explore as make_page
+
+    if chosen is None:
+        chosen = np.unique(np.linspace(1, len(tracked.frames) - 1, 6).round().astype(int)).tolist()
+    title = f"Where the tracker looks: {name}, {tracked.tracker.attention.backend} backend"
+    return make_page(tracked.tracker, tracked.frames, np.stack(tracked.found), tracked.steps, chosen, title)
+
+
+def track(
+    output: FolderOption = Path("demo-output"),
+    frames: FramesOption = None,
+    mask: MaskOption = None,
+    clip: ClipOption = SHOWN_CLIP,
+    backend: BackendOption = None,
+    weights: WeightsOption = None,
+    page: Annotated[bool, typer.Option(help="Also write the attention explorer.")] = True,
+) -> None:
+    """Track an object through a video: masks, a picture, and the page to explore its attention."""
+    from .plots import save
+    from .tracking_plots import draw_tracking
+
+    tracked, name = _track(backend, weights, frames, mask, clip)
+    if tracked.truth is not None:
+        _print_ious(tracked, name)
+    output.mkdir(parents=True, exist_ok=True)
+    known = None if tracked.truth is None else tracked.ious
+    title = f"{name}, {tracked.tracker.attention.backend} backend"
+    found = np.stack(tracked.found)
+    figure = draw_tracking(
+        tracked.tracker, tracked.frames, found, tracked.steps, known, tracked.truth, title=title
+    )
+    save(figure, output / "track.png")
+    with whole_file(output / "masks.npz") as temporary:
+        np.savez_compressed(temporary, masks=tracked.all_masks())
+    written = ["track.png", "masks.npz"]
+    if page:
+        _explorer(tracked, name).save(output / "explorer.html")
+        written.append("explorer.html")
+    console.print(f"{', '.join(written)} → {output}/")
+
+
+def _print_ious(tracked: Tracked, name: str) -> None:
+    table = Table(title=f"{name}: IoU of each frame", show_header=False)
+    numbers = range(1, len(tracked.frames))
+    table.add_row("frame", *map(str, numbers))
+    table.add_row("IoU", *("hidden" if np.isnan(tracked.ious[n]) else f"{tracked.ious[n]:.2f}" for n in numbers))
+    console.print(table)
+    console.print(f"mean IoU {np.nanmean(tracked.ious[1:]):.3f} over the frames in which the object is in sight")
+
+
+def explore(
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("explorer.html"),
+    frames: FramesOption = None,
+    mask: MaskOption = None,
+    clip: ClipOption = SHOWN_CLIP,
+    show: Annotated[str | None, typer.Option(help="Frames to show, as in 3,7,15 [default: six of them]")] = None,
+    backend: BackendOption = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
+    chosen = None if show is None else _numbers(show)
+    tracked, name = _track(backend, weights, frames, mask, clip)
+    _explorer(tracked, name, chosen).save(output)
+    console.print(f"open {output} in a browser")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"show is {text!r}, expected frame numbers such as 3,7,15") from None
+
+
+def evaluate(
+    clips: Annotated[int, typer.Option(min=1, help="How many held-out clips.")] = 200,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of each clip.")] = 16,
+    backend: BackendOption = None,
+    against: Annotated[str | None, typer.Option(help="Another backend, whose masks are compared.")] = None,
+    weights: WeightsOption = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+) -> None:
+    """Measure the tracker on held-out clips, with its baselines; with --against, in two backends."""
+    from .tracker import WEIGHTS, read_tracker
+    from .tracker import evaluate as measure
+
+    config, parameters, made_by = read_tracker(weights or WEIGHTS)
+    names = [backend, *([against] if against else [])]
+    reports, masks = [], []
+    for name in names:
+        found: list[np.ndarray] = []
+        reports.append(measure(config, parameters, name, clips, frames, collect=found.append))
+        masks.append(np.concatenate(found, axis=1))
+    agreement = float((masks[0] == masks[1]).mean()) if against else None
+    labels = [_tracker(name, weights).attention.backend for name in names]
+
+    table = Table(title=f"{clips} held-out clips of {frames} frames")
+    table.add_column("")
+    for label in labels:
+        table.add_column(label, justify="right")
+    rows = {
+        "mean IoU (J)": "iou",
+        "… with an emptied memory": "iou_without_memory",
+        "… of copying the first mask": "iou_of_first_mask",
+        "hidden frames found empty": "hidden_found_empty",
+        "hidden frames": "hidden_frames",
+    }
+    for label, field in rows.items():
+        table.add_row(label, *(_shown(getattr(report, field)) for report in reports))
+    for layer in range(len(reports[0].attention_share)):
+        shares = (f"{report.attention_share[layer]:.1f} ×" for report in reports)
+        table.add_row(f"attention on the object over its area, layer {layer}", *shares)
+    console.print(table)
+    if agreement is not None:
+        console.print(f"pixels on which both backends agree: {agreement:.4%}")
+    if output is not None:
+        figures = {label: asdict(report) for label, report in zip(labels, reports, strict=True)}
+        text = json.dumps({"made_by": made_by, "agreement": agreement, "figures": figures}, indent=2)
+        with whole_file(output) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+        console.print(f"figures → {output}")
+
+
+def _shown(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def train(
+    output: FolderOption = Path("training"),
+    seed: Annotated[int, typer.Option(help="Seed of the weights and the clips.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="How many steps [default: the recipe's]")] = None,
+    config: Annotated[str, typer.Option(help="The tracker's config.")] = "tracker",
+) -> None:
+    """Train a tracker; run it again on the same folder to go on where it stopped."""
+    from dataclasses import replace
+
+    from .plots import save
+    from .tracking_plots import draw_training_log
+
+    try:
+        from .tracker.training import Recipe, read_log
+        from .tracker.training import train as run_training
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"training needs PyTorch: pip install 'memory-attention[accelerated]' ({error})"
+        ) from None
+    recipe = Recipe(config=config, seed=seed)
+    recipe = recipe if steps is None else replace(recipe, steps=steps)
+    command = f"memory-attention train --config {config} --seed {seed} --steps {recipe.steps}"
+    weights = run_training(output, recipe, command)
+    rows = read_log(output / "log.csv", recipe.steps)
+    save(draw_training_log(rows, command), output / "log.png")
+    console.print(f"weights → {weights}; the log as a plot → {output / 'log.png'}")
