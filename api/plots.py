@@ -9,7 +9,7 @@ import numpy as np
 from .files import whole_file
 
 try:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
 except ModuleNotFoundError:
     raise ModuleNotFoundError("pictures need matplotlib: pip install 'memory-attention[notebooks]'") from None
 
