@@ -7,10 +7,10 @@ INSTALLED := build/installed
 .PHONY: demo test lint types thorough clean
 
 demo: .venv/ready
-	$(BIN)/memory-attention demo --output demo-output
+	$(BIN)/memory-attention track --output demo-output
 
 test: lint types
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -23,7 +23,7 @@ types: .venv/ready
 	cd $(INSTALLED) && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p memory_attention
 
 thorough: .venv/ready
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist worksteal
+	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # torch goes first and by its exact version, so that pip takes no other build of it.
 .venv/ready: constraints.txt pyproject.toml
