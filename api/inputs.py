@@ -1,13 +1,12 @@
 """Inputs of a model: drawn from a seed, or read from an `.npz` file."""
 
 import os
-import zipfile
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .configs import Config
+from .files import read_npz
 
 SAM2_POINTERS = 16
 
@@ -62,15 +61,7 @@ def read_inputs(path: str | os.PathLike[str]) -> Inputs:
 
     Raises `ValueError` for a file that is none, or that has other names in it.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"inputs: no such file: {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not an .npz file")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error})") from None
+    arrays = read_npz(path)
     unknown = arrays.keys() - set(Inputs._fields)
     if unknown:
         raise ValueError(f"{path}: has the array {min(unknown)!r}, expected {', '.join(Inputs._fields)}")

@@ -3,7 +3,6 @@
 import os
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from .configs import Config, LayerConfig, bank_parameter_shapes
 from .configs.schema import AttentionConfig
+from .files import read_npz
 
 Weights = dict[str, np.ndarray]
 
@@ -157,7 +157,7 @@ def _to_numpy(value: Any) -> np.ndarray:
 def _read_file(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"weights: no such file: {path}")
-    reader = {".safetensors": _read_safetensors, ".npz": _read_npz}.get(path.suffix, _read_torch)
+    reader = {".safetensors": _read_safetensors, ".npz": read_npz}.get(path.suffix, _read_torch)
     try:
         found = reader(path)
     except (ModuleNotFoundError, FileNotFoundError):
@@ -186,13 +186,6 @@ def _read_torch(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _read_npz(path: Path) -> Mapping[str, Any]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError("no zip archive")
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:

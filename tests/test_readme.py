@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
@@ -41,3 +42,31 @@ def test_the_links_and_folders_are_there():
         assert (ROOT / target).is_file(), target
     for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder
+
+
+def test_the_figures_are_those_of_the_committed_results():
+    """Every number in the tracker's table is in the result file, rounded; nothing was typed in."""
+    results = json.loads((ROOT / "benchmarks" / "tracker.json").read_text())
+    figures = results["figures"]["reference"]
+    shown = README.split("<!-- figures: benchmarks/tracker.json -->")[1].split("```")[0]
+    cells = [line.split("|")[2].strip() for line in shown.splitlines() if line.startswith("|")][2:]
+    assert cells == [
+        f"{figures['iou']:.3f}",
+        f"{figures['iou_without_memory']:.3f}",
+        f"{figures['iou_of_first_mask']:.3f}",
+        f"{figures['hidden_found_empty']:.0%} of {figures['hidden_frames']}",
+        ", ".join(f"{share:.1f} ×" for share in figures["attention_share"]),
+        f"{results['agreement']:.4%}",
+    ]
+
+
+def test_the_committed_results_reach_what_the_tracker_must_reach():
+    results = json.loads((ROOT / "benchmarks" / "tracker.json").read_text())
+    assert results["agreement"] > 0.999
+    assert set(results["figures"]) == {"reference", "accelerated"}
+    for figures in results["figures"].values():
+        assert (figures["clips"], figures["frames"]) == (200, 16)
+        assert figures["iou"] >= 0.70
+        assert figures["iou"] >= figures["iou_without_memory"] + 0.30
+        assert figures["iou"] > figures["iou_of_first_mask"]
+        assert max(figures["attention_share"]) >= 3

@@ -131,7 +131,7 @@ def test_train_and_go_on(capfd, tmp_path):
         (["--frames", "{tmp}/one", "--mask", "{tmp}/mask.png"], "has 1 image(s), expected at least two"),
         (["--frames", "{tmp}/uneven", "--mask", "{tmp}/mask.png"], "has 10 × 10 pixels, expected those of 0.png"),
         (["--frames", "{tmp}/broken", "--mask", "{tmp}/mask.png"], "1.png: not a readable image"),
-        (["--frames", "{tmp}/text.png", "--mask", "{tmp}/mask.png"], "neither a folder of images nor an .npz"),
+        (["--frames", "{tmp}/text.png", "--mask", "{tmp}/mask.png"], "not an .npz file"),
         (["--frames", "{tmp}/names.npz", "--mask", "{tmp}/mask.png"], "has no array 'frames'"),
         (["--frames", "{tmp}/shape.npz", "--mask", "{tmp}/mask.png"], "frames has shape (2, 8, 8)"),
         (["--weights", "{tmp}/text.png"], "not a readable safetensors file"),

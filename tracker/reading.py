@@ -1,11 +1,12 @@
 """A user's own video: frames from a folder of images or an `.npz` file, and the mask of the first frame."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from ..files import read_npz
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -75,13 +76,7 @@ def _read_image(path: Path, grey: bool = False) -> Float[np.ndarray, "H W *c"]:
 
 
 def _read_npz(path: Path) -> tuple[Float[np.ndarray, "T H W 3"], Bool[np.ndarray, "*k H W"] | None]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: neither a folder of images nor an .npz file")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error})") from None
+    arrays = read_npz(path)
     if "frames" not in arrays:
         raise ValueError(f"{path}: has no array 'frames', expected frames [T,H,W,3]")
     frames = arrays["frames"]
