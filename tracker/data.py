@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 SIZE = 128
 ANGLES = 256
-LEAST_CONTRAST = 0.15
+LEAST_CONTRAST = 0.2
 LEAST_AREA = 200
 
 
@@ -135,22 +135,29 @@ def crossing_path(rng: Rng, target: Path, time: float) -> Path:
     return Path(target.at(time) - velocity * time, velocity, np.zeros(2), 0, 0, bounded=False)
 
 
-def cut_texture(rng: Rng, name: str, side: int, recolour: bool) -> Float[np.ndarray, "P P 3"]:
+def draw_mix(rng: Rng) -> Float[np.ndarray, "3 3"]:
+    """Draw how the channels of a photograph are mixed into new colours, from hardly to wildly."""
+    strength = rng.uniform(0, 1)
+    mix = (1 - strength) * np.eye(3) + strength * rng.uniform(-0.6, 1, (3, 3))
+    return mix / np.maximum(mix.sum(axis=1, keepdims=True), 0.5)
+
+
+def cut_texture(
+    rng: Rng, name: str, side: int, mix: Float[np.ndarray, "3 3"] | None
+) -> Float[np.ndarray, "P P 3"]:
     """Cut a random square out of a photograph, perhaps mirrored, with another brightness.
 
-    `recolour` also mixes its channels and changes its contrast, so that few photographs look like many.
+    With a `mix` its colours and its contrast change too, so that few photographs look like many.
     """
     image = photograph(name)
     top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
     texture = image[top : top + side, left : left + side]
     texture = texture[:, ::-1] if rng.random() < 0.5 else texture
-    if recolour:
+    if mix is not None:
         texture = texture[::-1] if rng.random() < 0.5 else texture
-        mix = (1 - (strength := rng.uniform(0, 1))) * np.eye(3) + strength * rng.uniform(-0.6, 1, (3, 3))
-        mix /= np.maximum(mix.sum(axis=1, keepdims=True), 0.5)
         mean = texture[::4, ::4].mean(axis=(0, 1))
-        mix *= rng.uniform(0.5, 1.3)
-        shift = mean - mix @ mean + rng.uniform(-0.3, 0.3, 3) * strength
+        mix = mix * rng.uniform(0.5, 1.3)
+        shift = mean - mix @ mean + rng.uniform(-0.2, 0.2) + rng.uniform(-0.1, 0.1, 3)
         texture = texture @ mix.T.astype(np.float32) + shift.astype(np.float32)
     return np.clip(texture * np.float32(rng.uniform(0.75, 1.25)), 0, 1)
 
@@ -166,15 +173,24 @@ def appearance(texture: Float[np.ndarray, "P P 3"]) -> Float[np.ndarray, "4"]:
 def draw_textures(
     rng: Rng, names: tuple[str, ...], sides: list[int], recolour: bool
 ) -> list[Float[np.ndarray, "P P 3"]]:
-    """Cut textures of these sides (pixels) that look different from each other, if twenty tries find such."""
+    """Cut textures of these sides (pixels) from different photographs.
+
+    They also look different from each other, if twenty tries find such. With `recolour` about half of them
+    share one mix of colours, since what is seen in one place often does.
+    """
+    left = list(names)
+    shared = draw_mix(rng)
     textures: list[Float[np.ndarray, "P P 3"]] = []
     looks: list[Float[np.ndarray, "4"]] = []
     for side in sides:
         for _ in range(20):
-            texture = cut_texture(rng, str(rng.choice(names)), side, recolour)
+            name = left[rng.integers(len(left))]
+            own = shared if rng.random() < 0.5 else draw_mix(rng)
+            texture = cut_texture(rng, name, side, own if recolour else None)
             look = appearance(texture)
             if all(np.linalg.norm(look - other) > LEAST_CONTRAST for other in looks):
                 break
+        left.remove(name)
         textures.append(texture)
         looks.append(look)
     return textures
@@ -183,7 +199,8 @@ def draw_textures(
 def make_clip(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], recolour: bool = False) -> Clip:
     """Compose a clip at these times (frames): a target, two or three distractors, and in most an occluder.
 
-    All textures come from the photographs `names`. The target is in sight at the first time.
+    All textures come from the photographs `names`, six or more, each from another one. The target is in
+    sight at the first time.
     """
     while True:
         clip = _compose(rng, names, times, recolour)

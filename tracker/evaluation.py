@@ -69,18 +69,19 @@ def evaluate(
         ious["found"].append(iou(found, masks[1:]))
         ious["without"].append(iou(np.stack([step.logits > 0 for step in without if step.frame]), masks[1:]))
         ious["first"].append(iou(np.broadcast_to(masks[0], found.shape), masks[1:]))
-        empty.append(~found.any(axis=(2, 3))[~masks[1:].any(axis=(2, 3))])
+        hidden = ~np.any(masks[1:], axis=(2, 3))
+        empty.append(~np.any(found, axis=(2, 3))[hidden])
         shares += [attention_share(tracker, step, masks) for step in steps[1:]]
     means = {name: np.nanmean(np.concatenate(parts, axis=1), axis=0).mean() for name, parts in ious.items()}
-    hidden = np.concatenate(empty)
+    found_empty = np.concatenate(empty)
     return Report(
         clips,
         frames,
         iou=float(means["found"]),
         iou_without_memory=float(means["without"]),
         iou_of_first_mask=float(means["first"]),
-        hidden_frames=len(hidden),
-        hidden_found_empty=float(hidden.mean()) if len(hidden) else float("nan"),
+        hidden_frames=len(found_empty),
+        hidden_found_empty=float(found_empty.mean()) if len(found_empty) else float("nan"),
         attention_share=tuple(float(share) for share in np.nanmean(np.concatenate(shares, axis=1), axis=1)),
     )
 
@@ -100,6 +101,8 @@ def attention_share(
     memories, the share on the target's cells, averaged over its queries, is divided by these cells' share
     of all cells; object pointers have no area and are left out. NaN where the target has no cell.
     """
+    if step.seen is None:
+        raise ValueError(f"step is that of frame {step.frame}, which was prompted and looked at nothing")
     stride = tracker.config.backbone_stride
     cells = patches(masks[..., None].reshape(-1, *masks.shape[2:], 1), stride).mean(axis=-1) > 0.5
     cells = cells.reshape(*masks.shape[:2], -1)
@@ -107,7 +110,7 @@ def attention_share(
     remembered = np.concatenate([cells[frame] for frame in step.memory_frames], axis=1)
     names = [f"layers.{layer}.cross_attn_image" for layer in range(tracker.config.memory_attention.num_layers)]
     wanted = [f"{name}.{part}_rotated" for name in names for part in "qk"]
-    traced = tracker.attention.trace(*step.seen, names=wanted)
+    traced = tracker.attention.trace(**step.seen._asdict(), names=wanted)
     shares = np.full((len(names), len(looking)), np.nan)
     for layer, name in enumerate(names):
         rows = attention_rows(traced[f"{name}.q_rotated"], traced[f"{name}.k_rotated"], "all").mean(axis=1)

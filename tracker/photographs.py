@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "motorcycle_left.png", "retina.jpg")
+HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
 TRAINING = (
     "astronaut.png",
     "brick.png",
@@ -17,10 +17,9 @@ TRAINING = (
     "coins.png",
     "grass.png",
     "hubble_deep_field.jpg",
-    "ihc.png",
     "moon.png",
     "page.png",
-    "rocket.jpg",
+    "retina.jpg",
     "text.png",
 )
 SHORTER_SIDE = 240

@@ -24,7 +24,7 @@ class Step(NamedTuple):
     """
 
     frame: int
-    logits: Array | None = None
+    logits: Array = None
     seen: Inputs | None = None
     memory_frames: tuple[int, ...] = ()
     pointer_frames: tuple[int, ...] = ()

@@ -47,10 +47,10 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 1800
+    steps: int = 3000
     frames: int = 24
     objects: int = 2
-    lengths: tuple[int, ...] = (2, 4, 4, 8, 8)
+    lengths: tuple[int, ...] = (2, 2, 4, 4, 8)
     span: int = 16
     learning_rate: float = 2e-3
     warmup: int = 100
@@ -110,8 +110,9 @@ class Training:
         self.seconds = 0.0
         config = load_config(recipe.config)
         self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated")
+        network: Any = self.tracker.attention.network
         self.parameters: dict[str, Tensor] = {
-            **{PREFIX + name: p for name, p in self.tracker.attention.network.module.named_parameters()},
+            **{PREFIX + name: parameter for name, parameter in network.module.named_parameters()},
             **dict(self.tracker.bank.named_parameters()),
         }
         for name, parameter in self.tracker.networks.parameters.items():

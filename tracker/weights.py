@@ -9,9 +9,9 @@ from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from ..configs import Config, load_config
+from ..configs import Config, bank_parameter_shapes, load_config
 from ..files import whole_file
-from ..weights import Weights, bank_shapes, parameter_shapes
+from ..weights import Weights, parameter_shapes
 from .network import network_shapes
 
 WEIGHTS = Path(__file__).parent / "weights.safetensors"
@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).parent / "weights.safetensors"
 
 def tracker_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Every parameter of the tracker by name, with its shape."""
-    return parameter_shapes(config) | bank_shapes(config) | network_shapes(config)
+    return parameter_shapes(config) | bank_parameter_shapes(config) | network_shapes(config)
 
 
 def write_tracker(
