@@ -12,8 +12,8 @@ Rng = np.random.Generator
 
 SIZE = 128
 ANGLES = 256
-LEAST_CONTRAST = 0.2
-LEAST_AREA = 200
+LEAST_CONTRAST = 0.25
+LEAST_IN_SIGHT = 0.7
 
 
 @dataclass(frozen=True)
@@ -142,41 +142,49 @@ def draw_mix(rng: Rng) -> Float[np.ndarray, "3 3"]:
     return mix / np.maximum(mix.sum(axis=1, keepdims=True), 0.5)
 
 
-def cut_texture(
-    rng: Rng, name: str, side: int, mix: Float[np.ndarray, "3 3"] | None
-) -> Float[np.ndarray, "P P 3"]:
-    """Cut a random square out of a photograph, perhaps mirrored, with another brightness.
-
-    With a `mix` its colours and its contrast change too, so that few photographs look like many.
-    """
+def cut(rng: Rng, name: str, side: int) -> Float[np.ndarray, "P P 3"]:
+    """A random square of a photograph, perhaps mirrored; not a copy."""
     image = photograph(name)
     top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
-    texture = image[top : top + side, left : left + side]
-    texture = texture[:, ::-1] if rng.random() < 0.5 else texture
+    square = image[top : top + side, left : left + side]
+    return square[:, ::-1] if rng.random() < 0.5 else square
+
+
+def draw_colouring(
+    rng: Rng, mean: Float[np.ndarray, "3"], mix: Float[np.ndarray, "3 3"] | None
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+    """Draw how the colours c of a texture change, M c + s: their brightness, and with a `mix` all else too."""
+    matrix, shift = np.eye(3), np.zeros(3)
     if mix is not None:
-        texture = texture[::-1] if rng.random() < 0.5 else texture
-        mean = texture[::4, ::4].mean(axis=(0, 1))
-        mix = mix * rng.uniform(0.5, 1.3)
-        shift = mean - mix @ mean + rng.uniform(-0.2, 0.2) + rng.uniform(-0.1, 0.1, 3)
-        texture = texture @ mix.T.astype(np.float32) + shift.astype(np.float32)
-    return np.clip(texture * np.float32(rng.uniform(0.75, 1.25)), 0, 1)
+        matrix = mix * rng.uniform(0.5, 1.3)
+        shift = mean - matrix @ mean + rng.uniform(-0.2, 0.2) + rng.uniform(-0.1, 0.1, 3)
+    brightness = rng.uniform(0.75, 1.25)
+    return (brightness * matrix).astype(np.float32), (brightness * shift).astype(np.float32)
 
 
-def appearance(texture: Float[np.ndarray, "P P 3"]) -> Float[np.ndarray, "4"]:
-    """What the middle of a texture looks like from afar: its mean colour and its contrast."""
-    margin = len(texture) // 4
-    # Every third pixel says enough.
-    colours = texture[margin:-margin:3, margin:-margin:3].reshape(-1, 3)
+def coloured(
+    texture: Float[np.ndarray, "P Q 3"], colouring: tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]
+) -> Float[np.ndarray, "P Q 3"]:
+    """A texture in its new colours."""
+    matrix, shift = colouring
+    colours = texture.reshape(-1, 3) @ matrix.T + shift
+    return np.clip(colours, 0, 1, out=colours).reshape(texture.shape)
+
+
+def appearance(texture: Float[np.ndarray, "P Q 3"]) -> Float[np.ndarray, "4"]:
+    """What a texture looks like from afar: its mean colour and its contrast."""
+    colours = texture.reshape(-1, 3)
     return np.array([*colours.mean(axis=0), colours.mean(axis=1).std()])
 
 
 def draw_textures(
     rng: Rng, names: tuple[str, ...], sides: list[int], recolour: bool
 ) -> list[Float[np.ndarray, "P P 3"]]:
-    """Cut textures of these sides (pixels) from different photographs.
+    """Cut textures of these sides (pixels) from different photographs, with another brightness each.
 
-    They also look different from each other, if twenty tries find such. With `recolour` about half of them
-    share one mix of colours, since what is seen in one place often does.
+    They also look different from each other, if twenty tries find such. `recolour` changes their colours
+    too, so that few photographs look like many; about half of the textures then share one mix of colours,
+    since what is seen in one place often does.
     """
     left = list(names)
     shared = draw_mix(rng)
@@ -185,13 +193,16 @@ def draw_textures(
     for side in sides:
         for _ in range(20):
             name = left[rng.integers(len(left))]
-            own = shared if rng.random() < 0.5 else draw_mix(rng)
-            texture = cut_texture(rng, name, side, own if recolour else None)
-            look = appearance(texture)
+            texture = cut(rng, name, side)
+            # A few pixels of the middle say enough.
+            few = texture[side // 4 : -(side // 4) : 4, side // 4 : -(side // 4) : 4]
+            mix = (shared if rng.random() < 0.5 else draw_mix(rng)) if recolour else None
+            colouring = draw_colouring(rng, few.mean(axis=(0, 1)), mix)
+            look = appearance(coloured(few, colouring))
             if all(np.linalg.norm(look - other) > LEAST_CONTRAST for other in looks):
                 break
         left.remove(name)
-        textures.append(texture)
+        textures.append(coloured(texture, colouring))
         looks.append(look)
     return textures
 
@@ -199,41 +210,52 @@ def draw_textures(
 def make_clip(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], recolour: bool = False) -> Clip:
     """Compose a clip at these times (frames): a target, two or three distractors, and in most an occluder.
 
-    All textures come from the photographs `names`, six or more, each from another one. The target is in
-    sight at the first time.
+    All textures come from the photographs `names`, six or more, each from another one. Most of the target
+    is in sight at the first time.
     """
-    while True:
-        clip = _compose(rng, names, times, recolour)
-        if clip.masks[0, 0].sum() >= LEAST_AREA:
-            return clip
-
-
-def _compose(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], recolour: bool) -> Clip:
     distractors = int(rng.integers(2, 4))
     occluders = int(rng.random() < 0.7)
     background, *textures = draw_textures(rng, names, [SIZE + 32] + [96] * (1 + distractors + occluders), recolour)
-    paths = [draw_path(rng) for _ in range(1 + distractors)]
-    pieces = [
-        Piece.cut(rng, texture, rng.uniform(13, 24), path)
-        for texture, path in zip(textures[: len(paths)], paths, strict=True)
-    ]
-    # Some distractors pass over the target, others under it; the occluder is on top of all.
-    order = list(rng.permutation(len(pieces)))
-    if occluders:
-        path = crossing_path(rng, paths[0], rng.uniform(3, max(4.0, times[-1])))
-        pieces.append(Piece.cut(rng, textures[-1], pieces[0].radius * rng.uniform(0.9, 1.5), path))
-        order.append(len(pieces) - 1)
+    in_sight = 0.0
+    while in_sight < LEAST_IN_SIGHT:
+        pieces = draw_pieces(rng, textures, occluders, times[-1])
+        # Some distractors pass over the target, others under it; the occluder is on top of all.
+        order = [*rng.permutation(1 + distractors), *range(1 + distractors, len(pieces))]
+        first = paint_all(np.zeros((SIZE, SIZE, 3), np.float32), pieces, order, times[0])
+        in_sight = first[0].sum() / (np.pi * pieces[0].radius ** 2)
 
     pan = Path(
         np.full(2, 16.0), rng.normal(0, 1.0, 2), rng.uniform(0, 6, 2), rng.uniform(0.1, 0.4), 0, bounded=False
     )
     frames = np.empty((len(times), SIZE, SIZE, 3), np.float32)
-    masks = np.zeros((len(times), len(pieces), SIZE, SIZE), bool)
-    for frame, mask, time in zip(frames, masks, times, strict=True):
+    masks = np.empty((len(times), len(pieces), SIZE, SIZE), bool)
+    for index, time in enumerate(times):
         x, y = np.clip(pan.at(time), 0, 32).astype(int)
-        frame[:] = background[y : y + SIZE, x : x + SIZE]
-        for index in order:
-            covered = pieces[index].paint(frame, time)
-            mask &= ~covered
-            mask[index] = covered
+        frames[index] = background[y : y + SIZE, x : x + SIZE]
+        masks[index] = paint_all(frames[index], pieces, order, time)
     return Clip(frames, masks)
+
+
+def draw_pieces(
+    rng: Rng, textures: list[Float[np.ndarray, "P P 3"]], occluders: int, duration: float
+) -> list[Piece]:
+    """Draw the target, then the distractors, then the occluder of a clip, one for each texture."""
+    target = Piece.cut(rng, textures[0], rng.uniform(13, 24), draw_path(rng))
+    moving = textures[1 : len(textures) - occluders]
+    pieces = [target, *(Piece.cut(rng, texture, rng.uniform(11, 20), draw_path(rng)) for texture in moving)]
+    if occluders:
+        path = crossing_path(rng, target.path, rng.uniform(3, max(4.0, duration)))
+        pieces.append(Piece.cut(rng, textures[-1], target.radius * rng.uniform(0.9, 1.5), path))
+    return pieces
+
+
+def paint_all(
+    image: Float[np.ndarray, "S S 3"], pieces: list[Piece], order: list[int], time: float
+) -> Bool[np.ndarray, "K S S"]:
+    """Paint the pieces one over the other on the image, in place, and return what is seen of each."""
+    seen = np.zeros((len(pieces), SIZE, SIZE), bool)
+    for index in order:
+        covered = pieces[index].paint(image, time)
+        seen &= ~covered
+        seen[index] = covered
+    return seen

@@ -64,13 +64,13 @@ class Tracker:
         return np.concatenate([given.reshape(1, *found.shape[1:]), found])
 
     def follow(self, frames: Sequence[Any] | Array, masks: Array) -> Iterator[Step]:
-        """Track frame by frame, and yield each step as NumPy arrays.
+        """Track frame by frame, and give each step as NumPy arrays; one video at a time.
 
         `frames`: two or more images [S,S,3], uint8 or 0…1. `masks`: [S,S], or [K,S,S] for K objects, in the
         first frame. Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         images, prompts = check_video(frames, masks, self.config.image_size)
-        yield from self.follow_batch(images[:, None], prompts)
+        return self.follow_batch(images[:, None], prompts)
 
     def follow_batch(
         self, frames: Float[np.ndarray, "T V S S 3"], masks: Float[np.ndarray, "K S S"]

@@ -26,12 +26,13 @@ from torch.nn import functional as F
 from ..configs import load_config
 from ..files import whole_file
 from ..weights import PREFIX
-from .data import LEAST_AREA, make_clip
+from .data import make_clip
 from .initial import initial_weights
 from .photographs import TRAINING
 from .tracker import Tracker
 from .weights import write_tracker
 
+LEAST_AREA = 200
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 COLUMNS = ("step", "seconds", "learning_rate", "loss", "iou")
