@@ -48,7 +48,7 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 3000
+    steps: int = 2000
     frames: int = 24
     objects: int = 2
     lengths: tuple[int, ...] = (2, 2, 4, 4, 8)
