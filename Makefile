@@ -18,7 +18,7 @@ lint: .venv/ready
 
 # The folder mapping hides the packages from a type checker in a checkout, so it sees an installed copy.
 types: .venv/ready
-	rm -rf $(INSTALLED)
+	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target $(INSTALLED) .
 	cd $(INSTALLED) && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p memory_attention
 

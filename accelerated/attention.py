@@ -1,14 +1,13 @@
 """Step 3: queries look at keys and take the mean of the values, weighted by softmax."""
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..configs.contract import Record, check_pointers, frames_of_keys, grid_of, unrecorded
+from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
 from ..configs.schema import check_head_widths
 from .position import rotary_angles, rotate
 
@@ -119,16 +118,19 @@ class RoPEAttention(Attention):
 
     def __init__(
         self,
-        *args: Any,
+        embedding_dim: int,
+        num_heads: int,
+        downsample_rate: int = 1,
+        dropout: float = 0.0,
+        kv_in_dim: int | None = None,
         rope_theta: float = 10000.0,
         rope_k_repeat: bool = False,
         feat_sizes: tuple[int, int] = (64, 64),
-        **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(embedding_dim, num_heads, downsample_rate, dropout, kv_in_dim)
         self.rope_theta = rope_theta
         self.rope_k_repeat = rope_k_repeat
-        self.feat_sizes = (feat_sizes[0], feat_sizes[1])
+        self.feat_sizes = check_grid(feat_sizes, "feat_sizes")
 
     def _encode(
         self,

@@ -38,6 +38,8 @@ class MemoryAttention(nn.Module):
         copies = list(layer) if is_sequence else [copy.deepcopy(layer) for _ in range(num_layers)]
         if len(copies) != num_layers:
             raise ValueError(f"layer is a sequence of {len(copies)}, expected num_layers, {num_layers}")
+        if not copies:
+            raise ValueError(f"num_layers is {num_layers}, expected at least 1")
         self.d_model = d_model
         self.pos_enc_at_input = pos_enc_at_input
         self.num_layers = num_layers
@@ -85,7 +87,7 @@ class MemoryAttention(nn.Module):
             self.layers[0].cross_attn_image.k_proj.in_features,
             batch_first=not self.batch_first,
             # Autocast brings dtypes together, and SAM 2 relies on it: its memories are bfloat16.
-            one_dtype=not torch.is_autocast_enabled(memory.device.type),
+            one_dtype=not torch.is_autocast_enabled(self.norm.weight.device.type),
         )
         x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
         if self.pos_enc_at_input and query_pos is not None:

@@ -7,4 +7,4 @@ from ..configs.contract import unrecorded
 
 def options(**given: Any) -> dict[str, Any]:
     """Only what differs from its default: SAM 2's modules know no `grid` and no `record`."""
-    return {name: value for name, value in given.items() if value not in (0, None, unrecorded)}
+    return {name: value for name, value in given.items() if value is not unrecorded and value not in (0, None)}

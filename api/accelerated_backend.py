@@ -26,15 +26,19 @@ def build(config: Config, weights: Mapping[str, np.ndarray], device: str | None,
 
 def find_device(device: str | None) -> torch.device:
     """The device of that name, else CUDA if it is there, else the CPU. Raises `ValueError` if it is absent."""
-    cuda = torch.cuda.is_available()
     if device is None:
-        return torch.device("cuda" if cuda else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device is {device!r}, expected 'cpu' or 'cuda' ({error})") from None
-    if found.type == "cuda" and not cuda:
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device is {device!r}, expected 'cpu' or 'cuda'") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {device!r}, but PyTorch sees no CUDA device on this machine")
+    try:
+        torch.zeros(1, device=found).cpu()
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device is {device!r}, which PyTorch cannot use on this machine ({reason})") from None
     return found
 
 

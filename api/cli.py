@@ -13,9 +13,10 @@ from . import tracking_cli
 from .backends import find_backend
 from .compare import StepDifference, compare
 from .configs import Config, bank_parameter_shapes, load_config
+from .configs.contract import grid_of
 from .console import console, progress_bar
 from .cost import step_costs
-from .files import whole_file
+from .files import check_writable, whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
 
@@ -49,7 +50,7 @@ def main() -> None:
     warnings.showwarning = _warn
     try:
         status = app(standalone_mode=False)
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
@@ -57,6 +58,9 @@ def main() -> None:
         # Typer's complaints about the words of a command come in several types with this one method.
         if not hasattr(error, "format_message"):
             raise
+        # Without a command there is no message: the help was shown.
+        if not error.format_message():
+            sys.exit(2)
         _fail(error.format_message(), 2)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -146,15 +150,14 @@ def run(
     dtype: DtypeOption = "float32",
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""
+    check_writable(output)
     model = load(config, backend, weights, seed, device, dtype)
     given = _inputs(inputs, model.config, seed)
     with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)
         out = model(*given)
-    with whole_file(output) as temporary:
-        np.savez(temporary.with_suffix(".npz"), out=out)
-        if temporary.suffix != ".npz":
-            temporary.with_suffix(".npz").replace(temporary)
+    with whole_file(output) as temporary, temporary.open("wb") as file:
+        np.savez(file, out=out)
     console.print(f"out {out.shape} {out.dtype} → {output}")
 
 
@@ -165,7 +168,7 @@ def run(
 def compare_command(
     config: ConfigOption = DEFAULT_CONFIG,
     backend: BackendOption = None,
-    against: Annotated[str, typer.Option(help="The other backend.")] = "accelerated",
+    against: Annotated[str | None, typer.Option(help="The other backend [default: the other of our two]")] = None,
     inputs: InputsOption = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
@@ -176,6 +179,10 @@ def compare_command(
     objects: ObjectsOption = 1,
 ) -> None:
     """Compare two backends, or two dtypes, step by step on the same inputs; exit 1 past a bound."""
+    if inputs is not None and (memories is not None or objects != 1):
+        raise ValueError("memories and objects say what to draw, but inputs were given: expected one or the other")
+    backend = find_backend(backend)[0]
+    against = against or ("accelerated" if backend == "reference" else "reference")
     first = load(config, backend, weights, seed, _device_for(backend, device), dtype)
     second = load(config, against, weights, seed, _device_for(against, device), against_dtype or dtype)
     given = _inputs(inputs, first.config, seed, memories, objects)
@@ -192,7 +199,7 @@ def _device_for(backend: str | None, device: str | None) -> str | None:
 
 def compare_with_progress(first: Model, second: Model, inputs: Inputs) -> list[StepDifference]:
     """`compare` under a progress bar that counts steps."""
-    steps = 2 * (2 + 23 * first.config.memory_attention.num_layers)
+    steps = 2 * len(step_costs(first.config, 1, 1))
     with progress_bar() as progress:
         task = progress.add_task("comparing", total=steps)
         return compare(first, second, *inputs, progress=lambda step: progress.advance(task))
@@ -237,6 +244,7 @@ def maps(
     """Draw where one query looks, as a PNG."""
     from .plots import draw_attention, save
 
+    check_writable(output)
     model = load(config, backend, weights, seed, device, dtype)
     clip = None
     if inputs is None:
@@ -246,7 +254,9 @@ def maps(
         given = clip_inputs(model.config, clip, seed)
     else:
         given = read_inputs(inputs)
-    grid = given.grid or model.config.grid
+    layer_config = model.config.memory_attention.layer
+    tokens = given.curr.shape[0 if model.config.memory_attention.batch_first else 1]
+    grid = grid_of(tokens, given.grid, layer_config.cross_attention.feat_sizes)
     token = _token(query, grid)
     with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)
@@ -281,7 +291,6 @@ def demo(
     seed: SeedOption = 0,
 ) -> None:
     """Run the full model on a clip of a photograph in both backends, compare them, and draw where it looks."""
-    from .attention_map import attention_rows
     from .photographs import clip_inputs, moving_crop
     from .plots import draw_attention, save
 
@@ -292,13 +301,12 @@ def demo(
     other = load(parsed, "accelerated" if shown.backend == "reference" else "reference", seed=seed)
     print_comparison(shown, other, compare_with_progress(shown, other, given))
 
-    token = _token(None, parsed.grid)
-    prefix = "layers.0.cross_attn_image"
-    steps = shown.trace(*given, names=[f"{prefix}.q_rotated", f"{prefix}.k_rotated"])
-    rows = attention_rows(steps[f"{prefix}.q_rotated"], steps[f"{prefix}.k_rotated"], token)[0, 0, 0]
+    grid = given.grid or parsed.grid
+    token = _token(None, grid)
+    rows = shown.attention_map(*given, layer=0, queries=token)[0, :, 0].mean(axis=0)
     figure = draw_attention(
         rows,
-        parsed.grid,
+        grid,
         token,
         clip.frames[-1],
         list(clip.frames[:-1]),

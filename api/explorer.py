@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .attention_map import PARTS
-from .files import whole_file
+from .attention_map import PARTS, compared_steps
+from .files import require, whole_file
 
 if TYPE_CHECKING:
     from .tracker import Step, Tracker
@@ -53,6 +53,8 @@ def explore(
     and the frames to show, `chosen`. Queries and keys go into the page in float32 and the softmax is
     taken there, so that what is drawn are the values of `Model.attention_map`.
     """
+    require("matplotlib", "the explorer")
+    require("PIL", "the explorer")
     for number in chosen:
         if not 1 <= number < len(frames):
             raise ValueError(f"chosen has frame {number}, expected 1 to {len(frames) - 1}: frame 0 is prompted")
@@ -84,18 +86,18 @@ def _frame(tracker: "Tracker", step: "Step") -> dict[str, Any]:
         "memories": step.memory_frames,
         "pointers": step.pointer_frames,
     }
-    for kind, part in PARTS.items():
-        frame[kind] = [_queries_and_keys(traced, f"layers.{layer}.{part}") for layer in layers]
+    for kind in PARTS:
+        compared = [compared_steps(tracker.attention, layer, kind) for layer in layers]
+        frame[kind] = [_queries_and_keys(traced[query], traced[key]) for query, key in compared]
     return frame
 
 
-def _queries_and_keys(traced: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
-    query = traced.get(f"{prefix}.q_rotated", traced[f"{prefix}.q"])[0]
-    key = traced.get(f"{prefix}.k_rotated", traced[f"{prefix}.k"])[0]
+def _queries_and_keys(query: np.ndarray, key: np.ndarray) -> dict[str, Any]:
+    """Those of the first object, [H,N,d] and [H,M,d]."""
     return {
-        "query": _base64(query.astype("<f4")),
-        "key": _base64(key.astype("<f4")),
-        "heads": len(query),
+        "query": _base64(query[0].astype("<f4")),
+        "key": _base64(key[0].astype("<f4")),
+        "heads": query.shape[1],
     }
 
 

@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and read without running what is in them."""
 
 import contextlib
+import importlib
 import os
 import tempfile
 import zipfile
@@ -13,9 +14,8 @@ import numpy as np
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` when all went well."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"no such folder: {target.parent}")
+    check_writable(path)
+    target = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -38,6 +38,26 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: not an .npz file")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+            arrays = dict(file)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a readable .npz file ({error})") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{path}: {name} is no array")
+    return arrays
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise before long work unless `path` can be written: `IsADirectoryError` or `FileNotFoundError`."""
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"output: {path} is a folder, expected a file to write")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"output: no such folder: {Path(path).parent}")
+
+
+def require(package: str, what: str) -> None:
+    """Raise `ModuleNotFoundError`, naming the extra `notebooks`, if a package that it brings is missing."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{what} needs {package}: pip install 'memory-attention[notebooks]'") from None

@@ -68,12 +68,16 @@ def read_inputs(path: str | os.PathLike[str]) -> Inputs:
     for name in ("curr", "memory"):
         if name not in arrays:
             raise ValueError(f"{path}: has no array {name!r}, expected {', '.join(Inputs._fields)}")
-    pointers = _whole_numbers(arrays.pop("num_obj_ptr_tokens", np.array(0)), "num_obj_ptr_tokens", 1, path)[0]
-    grid = arrays.pop("grid", None)
-    if grid is not None:
-        height, width = _whole_numbers(grid, "grid", 2, path)
-        return Inputs(**arrays, num_obj_ptr_tokens=pointers, grid=(height, width))
-    return Inputs(**arrays, num_obj_ptr_tokens=pointers)
+    pointers = _whole_numbers(arrays.get("num_obj_ptr_tokens", np.array(0)), "num_obj_ptr_tokens", 1, path)
+    grid = _whole_numbers(arrays["grid"], "grid", 2, path) if "grid" in arrays else None
+    return Inputs(
+        curr=arrays["curr"],
+        memory=arrays["memory"],
+        curr_pos=arrays.get("curr_pos"),
+        memory_pos=arrays.get("memory_pos"),
+        num_obj_ptr_tokens=pointers[0],
+        grid=None if grid is None else (grid[0], grid[1]),
+    )
 
 
 def _whole_numbers(array: np.ndarray, name: str, count: int, path: str | os.PathLike[str]) -> list[int]:

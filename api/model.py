@@ -10,7 +10,7 @@ import numpy as np
 from .attention_map import attention_map
 from .backends import Network, find_backend
 from .configs import Config, load_config
-from .configs.contract import check_inputs, unwrap_list
+from .configs.contract import Record, check_grid, check_inputs, is_whole_number, unwrap_list
 from .inputs import Inputs
 from .tolerances import BOUNDS
 from .weights import Weights, draw_weights, read_weights
@@ -50,7 +50,7 @@ class Model:
         memory are object pointers. Raises `TypeError` or `ValueError` naming the argument that does not
         fit, and warns of NaN or infinity.
         """
-        return self._run(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, None)
+        return self.run(Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid), None)
 
     def trace(
         self,
@@ -74,7 +74,9 @@ class Model:
                 steps[name] = value
             return value
 
-        self._run(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, record)
+        self.run(Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid), record)
+        if names is not None and not steps.keys() >= set(names):
+            raise ValueError(f"names has {min(set(names) - steps.keys())!r}, which is no step of this model")
         return steps
 
     def attention_map(
@@ -98,16 +100,9 @@ class Model:
         inputs = Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
         return attention_map(self, inputs, layer=layer, kind=kind, queries=queries)
 
-    def _run(
-        self,
-        curr: Any,
-        memory: Any,
-        curr_pos: Any,
-        memory_pos: Any,
-        num_obj_ptr_tokens: int,
-        grid: tuple[int, int] | None,
-        record: Any,
-    ) -> Any:
+    def run(self, inputs: Inputs, record: Record | None) -> Any:
+        """Check the inputs, warn of NaN and infinity, and run; `record` is handed every step's output."""
+        curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid = inputs
         curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
         network = self.config.memory_attention
         check_inputs(
@@ -120,16 +115,20 @@ class Model:
             network.memory_dim,
             batch_first=not network.batch_first,
         )
-        inputs = {"curr": curr, "memory": memory, "curr_pos": curr_pos, "memory_pos": memory_pos}
-        for name, value in inputs.items():
-            if value is not None and not _is_finite(value):
+        grid = None if grid is None else check_grid(grid)
+        arrays = {"curr": curr, "memory": memory, "curr_pos": curr_pos, "memory_pos": memory_pos}
+        for name, value in arrays.items():
+            if value is not None and not _is_finite(value, name):
                 warnings.warn(f"{name} has values that are NaN or infinite", RuntimeWarning, stacklevel=3)
         return self.network(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, record)
 
 
-def _is_finite(value: Any) -> bool:
-    finite = np.isfinite(value) if isinstance(value, np.ndarray) else value.isfinite()
-    return bool(finite.all())
+def _is_finite(value: Any, name: str) -> bool:
+    if isinstance(value, np.ndarray):
+        return bool(np.isfinite(value).all())
+    if not hasattr(value, "isfinite"):
+        raise TypeError(f"{name} is {type(value).__name__}, expected a NumPy array or a torch tensor")
+    return bool(value.isfinite().all())
 
 
 def load(
@@ -149,5 +148,9 @@ def load(
     takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
     """
     parsed = load_config(config)
+    if not is_whole_number(seed) or seed < 0:
+        raise ValueError(f"seed is {seed!r}, expected a whole number that is not negative")
+    if weights is not None and not isinstance(weights, str | os.PathLike | Mapping):
+        raise TypeError(f"weights is {type(weights).__name__}, expected a path, a mapping of names, or none")
     parameters = draw_weights(parsed, seed) if weights is None else read_weights(weights, parsed)
     return Model(parsed, parameters, backend, device, dtype)

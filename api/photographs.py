@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .configs import Config
+from .files import require
 from .inputs import Inputs
 from .reference.position import sine_encoding_2d
 
@@ -26,12 +27,9 @@ def load_photograph(name: str) -> np.ndarray:
     """A photograph [h,w,3] in 0…1 (float32), from the installed scikit-image. Raises `ValueError` for others."""
     if name not in PHOTOGRAPHS:
         raise ValueError(f"photograph is {name!r}, expected one of {', '.join(PHOTOGRAPHS)}")
-    try:
-        import skimage.data
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "the photographs come with scikit-image: pip install 'memory-attention[notebooks]'"
-        ) from None
+    require("skimage", "the clip")
+    import skimage.data
+
     return getattr(skimage.data, name)().astype(np.float32) / 255
 
 
@@ -40,9 +38,9 @@ def moving_crop(photograph: str, frames: int, size: int) -> Clip:
 
     The object is a disc about the photograph's middle, which so wanders through the frames.
     """
+    image = load_photograph(photograph)
     from skimage.transform import resize
 
-    image = load_photograph(photograph)
     height, width = image.shape[:2]
     side = min(height, width) * 3 // 4
     rows = np.linspace(0, height - side, frames).round().astype(int)

@@ -36,6 +36,10 @@ def draw_attention(
     `frame` and `memory_frames` are images [S,S,3] to draw behind, where there are any.
     """
     height, width = grid
+    if len(rows) - num_obj_ptr_tokens < height * width:
+        raise ValueError(
+            f"rows has {len(rows)} tokens with no memory frame among them, expected at least one frame"
+        )
     spatial = rows[: len(rows) - num_obj_ptr_tokens].reshape(-1, height, width)
     relative = spatial * len(rows)
     pointer_share = rows[len(rows) - num_obj_ptr_tokens :].sum()

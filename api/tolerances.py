@@ -15,10 +15,13 @@ BOUNDS = {
     "bfloat16": 4e-2,
 }
 
+# Whatever the logits, a result that is off by more than this is no result.
+LARGEST = 0.3
+
 # One unit in the last place, relative to a number of that size.
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def bound(dtype: str, largest_logit: float = 1.0) -> float:
     """The relative error allowed in `dtype` where the attention's logits reach `largest_logit`."""
-    return BOUNDS[dtype] * max(1.0, largest_logit)
+    return min(BOUNDS[dtype] * max(1.0, largest_logit), LARGEST)

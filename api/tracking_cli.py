@@ -9,8 +9,9 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from .backends import find_backend
 from .console import console, progress_bar
-from .files import whole_file
+from .files import check_writable, require, whole_file
 
 if TYPE_CHECKING:
     from .tracker import Step, Tracker
@@ -38,12 +39,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 class Tracked:
-    """A tracked video: its frames, the masks found for the first object, the true ones if known, the steps."""
+    """A tracked video: its frames, the masks found for the first object, the true ones if known, the steps.
+
+    `size` is the height and width of the user's frames, before they were resized for the tracker.
+    """
 
     def __init__(
-        self, tracker: "Tracker", frames: np.ndarray, given: np.ndarray, truth: np.ndarray | None
+        self,
+        tracker: "Tracker",
+        frames: np.ndarray,
+        given: np.ndarray,
+        truth: np.ndarray | None,
+        size: tuple[int, int],
     ) -> None:
-        self.tracker, self.frames, self.truth = tracker, frames, truth
+        self.tracker, self.frames, self.truth, self.size = tracker, frames, truth, size
         self.steps: list[Step] = []
         self.masks = [given]
         self.found = [given[0].astype(bool)]
@@ -78,29 +87,28 @@ def _tracker(backend: str | None, weights: Path | None) -> "Tracker":
     return Tracker(config, parameters, backend)
 
 
-def _video(
-    tracker: "Tracker", frames: Path | None, mask: Path | None, clip: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, str]:
-    """Frames, the given masks, the true masks if known, and a name."""
+def _video(tracker: "Tracker", frames: Path | None, mask: Path | None, clip: int) -> tuple[Tracked, str]:
+    """A video to be tracked, and its name."""
+    require("skimage", "reading a video")
     if frames is None:
         if mask is not None:
             raise ValueError("mask was given without frames, expected both or neither")
         from .tracker.evaluation import held_out_clip
 
         made = held_out_clip(clip)
-        return made.frames, made.masks[0, :1], made.masks[:, 0], f"held-out clip {clip}"
+        tracked = Tracked(tracker, made.frames, made.masks[0, :1], made.masks[:, 0], made.frames.shape[1:3])
+        return tracked, f"held-out clip {clip}"
     from .tracker.reading import read_video
 
-    images, given = read_video(frames, mask, tracker.config.image_size)
-    return images, given, None, frames.name
+    images, given, size = read_video(frames, mask, tracker.config.image_size)
+    return Tracked(tracker, images, given, None, size), frames.name
 
 
 def _track(
     backend: str | None, weights: Path | None, frames: Path | None, mask: Path | None, clip: int
 ) -> tuple[Tracked, str]:
     tracker = _tracker(backend, weights)
-    images, given, truth, name = _video(tracker, frames, mask, clip)
-    tracked = Tracked(tracker, images, given, truth)
+    tracked, name = _video(tracker, frames, mask, clip)
     tracked.follow()
     return tracked, name
 
@@ -128,6 +136,7 @@ def track(
     from .tracking_plots import draw_tracking
 
     tracked, name = _track(backend, weights, frames, mask, clip)
+    size = tracked.size
     if tracked.truth is not None:
         _print_ious(tracked, name)
     output.mkdir(parents=True, exist_ok=True)
@@ -139,12 +148,18 @@ def track(
     )
     save(figure, output / "track.png")
     with whole_file(output / "masks.npz") as temporary:
-        np.savez_compressed(temporary, masks=tracked.all_masks())
+        np.savez_compressed(temporary, masks=_of_size(tracked.all_masks(), size))
     written = ["track.png", "masks.npz"]
     if page:
         _explorer(tracked, name).save(output / "explorer.html")
         written.append("explorer.html")
-    console.print(f"{', '.join(written)} → {output}/")
+    console.print(f"{', '.join(written)} → {output}/; the masks have the frames' {size[0]} × {size[1]} pixels")
+
+
+def _of_size(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Masks [T,K,S,S] as [T,K,H,W], by the nearest pixel."""
+    rows, columns = (np.arange(length) * masks.shape[-1] // length for length in size)
+    return masks[:, :, rows[:, None], columns[None, :]]
 
 
 def _print_ious(tracked: Tracked, name: str) -> None:
@@ -166,6 +181,8 @@ def explore(
     weights: WeightsOption = None,
 ) -> None:
     """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
+    check_writable(output)
+    require("matplotlib", "the explorer")
     chosen = None if show is None else _numbers(show)
     tracked, name = _track(backend, weights, frames, mask, clip)
     _explorer(tracked, name, chosen).save(output)
@@ -191,15 +208,17 @@ def evaluate(
     from .tracker import WEIGHTS, read_tracker
     from .tracker import evaluate as measure
 
+    if output is not None:
+        check_writable(output)
     config, parameters, made_by = read_tracker(weights or WEIGHTS)
     names = [backend, *([against] if against else [])]
     reports, masks = [], []
     for name in names:
         found: list[np.ndarray] = []
-        reports.append(measure(config, parameters, name, clips, frames, collect=found.append))
+        reports.append(measure(config, parameters, name, clips, frames, show_progress=True, collect=found.append))
         masks.append(np.concatenate(found, axis=1))
     agreement = float((masks[0] == masks[1]).mean()) if against else None
-    labels = [_tracker(name, weights).attention.backend for name in names]
+    labels = [find_backend(name)[0] for name in names]
 
     table = Table(title=f"{clips} held-out clips of {frames} frames")
     table.add_column("")
@@ -222,7 +241,9 @@ def evaluate(
         console.print(f"pixels on which both backends agree: {agreement:.4%}")
     if output is not None:
         figures = {label: asdict(report) for label, report in zip(labels, reports, strict=True)}
-        text = json.dumps({"made_by": made_by, "agreement": agreement, "figures": figures}, indent=2)
+        whole = {"made_by": made_by, "agreement": agreement, "figures": figures}
+        # JSON knows no NaN, which a figure is where there was nothing to measure.
+        text = json.dumps(whole, indent=2).replace("NaN", "null")
         with whole_file(output) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
         console.print(f"figures → {output}")

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .attention_map import attention_rows
 from .plots import HEAT, MARK, Figure
 
 if TYPE_CHECKING:
@@ -24,11 +23,7 @@ def object_attention(tracker: "Tracker", step: "Step", mask: np.ndarray, layer: 
     if step.seen is None:
         raise ValueError(f"step is that of frame {step.frame}, which was prompted and looked at nothing")
     queries = object_cells(mask, tracker.config.backbone_stride)
-    prefix = f"layers.{layer}.cross_attn_image"
-    wanted = [f"{prefix}.q_rotated", f"{prefix}.k_rotated"]
-    traced = tracker.attention.trace(*step.seen, names=wanted)
-    rows = attention_rows(traced[wanted[0]], traced[wanted[1]], queries)
-    return rows[0].mean(axis=(0, 1))
+    return tracker.attention.attention_map(*step.seen, layer=layer, queries=queries)[0].mean(axis=(0, 1))
 
 
 def object_cells(mask: np.ndarray, stride: int) -> list[int]:

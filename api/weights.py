@@ -103,8 +103,10 @@ def read_weights(source: str | os.PathLike[str] | Mapping[str, Any], config: Con
     """
     where = "weights" if isinstance(source, Mapping) else os.fspath(source)
     found = source if isinstance(source, Mapping) else _read_file(Path(source))
-    if set(found) == {"model"}:
+    if isinstance(found, Mapping) and set(found) == {"model"}:
         found = found["model"]
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{where}: holds {type(found).__name__}, expected a mapping of names to tensors")
     named = {_canonical(str(name)): value for name, value in found.items()}
     if not any(name.startswith(PREFIX) for name in named):
         named = {PREFIX + name if name.startswith(("layers.", "norm.")) else name: v for name, v in named.items()}
@@ -154,7 +156,7 @@ def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def _read_file(path: Path) -> Mapping[str, Any]:
+def _read_file(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"weights: no such file: {path}")
     reader = {".safetensors": _read_safetensors, ".npz": read_npz}.get(path.suffix, _read_torch)
@@ -169,10 +171,8 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         ) from None
     except Exception as error:
         # Each format raises its own kinds; whatever the kind, the file could not be read.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"{path}: not a readable {path.suffix or 'checkpoint'} file ({reason})") from None
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path}: holds {type(found).__name__}, expected a mapping of names to tensors")
     return found
 
 

@@ -51,7 +51,7 @@ def check_inputs(
             raise TypeError(f"{name} is None, expected an array {shapes[name]}")
     for name, value in given.items():
         expected = shapes[name.removesuffix("_pos")]
-        if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        if not hasattr(value, "shape") or not hasattr(value, "dtype") or hasattr(value, "mask"):
             raise TypeError(f"{name} is {type(value).__name__}, expected an array {expected}")
         if len(value.shape) != 3:
             raise ValueError(f"{name} has shape {tuple(value.shape)}, expected rank 3: {expected}")
@@ -79,13 +79,20 @@ def check_inputs(
 
 def check_pointers(num_obj_ptr_tokens: int, num_memory_tokens: int) -> None:
     """Raise unless the pointer tokens are a part of the memory tokens."""
-    if isinstance(num_obj_ptr_tokens, float):
+    if not is_whole_number(num_obj_ptr_tokens):
         raise TypeError(f"num_obj_ptr_tokens is {num_obj_ptr_tokens!r}, expected a whole number")
     if num_obj_ptr_tokens < 0 or num_obj_ptr_tokens > num_memory_tokens:
         raise ValueError(
             f"num_obj_ptr_tokens is {num_obj_ptr_tokens}, expected 0 to {num_memory_tokens}, "
             "the number of memory tokens"
         )
+
+
+def is_whole_number(value: Any) -> bool:
+    """Whether a value can count: an int of Python, NumPy or a torch graph, but no bool."""
+    kind = str(getattr(value, "dtype", "int")).removeprefix("u")
+    is_scalar = hasattr(value, "__index__") and not isinstance(value, bool) and not getattr(value, "shape", ())
+    return is_scalar and kind.startswith("int")
 
 
 def require_position(position: Any, name: str, flag: str) -> Any:
@@ -97,7 +104,7 @@ def require_position(position: Any, name: str, flag: str) -> Any:
 
 def is_floating(dtype: Any) -> bool:
     """Whether a NumPy or torch dtype is a real floating one."""
-    name = str(dtype).removeprefix("torch.")
+    name = getattr(dtype, "name", str(dtype).removeprefix("torch."))
     return name in ("float16", "bfloat16", "float32", "float64", "float128", "longdouble")
 
 
@@ -110,13 +117,22 @@ def unwrap_list(value: Any, name: str) -> Any:
     return value[0]
 
 
+def check_grid(grid: Any, name: str = "grid") -> tuple[int, int]:
+    """Return a pair of whole numbers as a tuple of ints, or raise `TypeError` naming the argument."""
+    pair = tuple(grid) if hasattr(grid, "__len__") and not isinstance(grid, str) else ()
+    whole = [int(side) for side in pair if is_whole_number(side)]
+    if len(pair) != 2 or len(whole) != 2:
+        raise TypeError(f"{name} is {grid!r}, expected a pair of whole numbers")
+    return whole[0], whole[1]
+
+
 def grid_of(num_tokens: int, grid: tuple[int, int] | None, feat_sizes: tuple[int, int]) -> tuple[int, int]:
     """The (h, w) of `num_tokens` tokens: `grid` if given, else `feat_sizes` (w, h) if it fits, else a square.
 
     Raises `ValueError` where none of them has that many tokens.
     """
     if grid is not None:
-        height, width = grid
+        height, width = check_grid(grid)
         if height < 1 or width < 1 or height * width != num_tokens:
             raise ValueError(f"grid {tuple(grid)} has {height * width} tokens, expected {num_tokens}")
         return height, width

@@ -55,6 +55,17 @@ PASSED_OVER = frozenset(
 )
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML without code and without two values for one key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice")
+        return super().construct_mapping(node, deep)
+
+
 def available_configs() -> list[str]:
     """The names of the bundled configs."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -68,10 +79,12 @@ def load_config(config: str | os.PathLike[str] | Config) -> Config:
     """
     if isinstance(config, Config):
         return config
+    if not isinstance(config, str | os.PathLike):
+        raise TypeError(f"config is {type(config).__name__}, expected a name, a path or a parsed Config")
     path = _find(config)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     return _parse(document, path)
 

@@ -14,7 +14,7 @@ SAM2_MEMORY_DIM = 64
 class Node(BaseModel):
     """A config node: immutable, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class AttentionConfig(Node):
@@ -58,6 +58,10 @@ class AttentionConfig(Node):
 
 def check_head_widths(embedding_dim: int, num_heads: int, downsample_rate: int, rotary: bool) -> None:
     """Raise `ValueError` unless the channels split evenly into heads, and rotary heads into quadruples."""
+    widths = {"embedding_dim": embedding_dim, "num_heads": num_heads, "downsample_rate": downsample_rate}
+    for name, width in widths.items():
+        if width < 1:
+            raise ValueError(f"{name} is {width}, expected at least 1")
     if embedding_dim % downsample_rate:
         raise ValueError(f"embedding_dim {embedding_dim} is not divisible by downsample_rate {downsample_rate}")
     internal_dim = embedding_dim // downsample_rate

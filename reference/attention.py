@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..configs.contract import Record, check_pointers, frames_of_keys, grid_of, unrecorded
+from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
 from ..configs.schema import check_head_widths
 from .module import Linear, Module
 from .position import rotary_angles, rotate
@@ -172,7 +172,7 @@ class RoPEAttention(Attention):
         super().__init__(embedding_dim, num_heads, downsample_rate, dropout, kv_in_dim)
         self.rope_theta = rope_theta
         self.rope_k_repeat = rope_k_repeat
-        self.feat_sizes = (feat_sizes[0], feat_sizes[1])
+        self.feat_sizes = check_grid(feat_sizes, "feat_sizes")
 
     def _encode(
         self,

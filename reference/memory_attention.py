@@ -36,6 +36,8 @@ class MemoryAttention(Module):
         copies = layer if isinstance(layer, Sequence) else [copy.deepcopy(layer) for _ in range(num_layers)]
         if len(copies) != num_layers:
             raise ValueError(f"layer is a sequence of {len(copies)}, expected num_layers, {num_layers}")
+        if not copies:
+            raise ValueError(f"num_layers is {num_layers}, expected at least 1")
         self.d_model = d_model
         self.pos_enc_at_input = pos_enc_at_input
         self.batch_first = batch_first

@@ -31,16 +31,16 @@ class Module:
     def load_parameters(self, parameters: Mapping[str, Float[np.ndarray, "..."]]) -> None:
         """Take over parameters of the same names and shapes, in place.
 
-        Raises `KeyError` for a missing parameter and `ValueError` for an extra or misshapen one.
+        Raises `ValueError`, and changes nothing, for a parameter that is missing, extra or misshapen.
         """
         own = dict(self.named_parameters())
-        extra = parameters.keys() - own.keys()
-        if extra:
-            raise ValueError(f"extra parameter {min(extra)}")
+        for name in sorted(own.keys() ^ parameters.keys()):
+            raise ValueError(f"{'missing' if name in own else 'extra'} parameter {name}")
         for name, current in own.items():
             if parameters[name].shape != current.shape:
                 raise ValueError(f"{name} has shape {parameters[name].shape}, expected {current.shape}")
-            self._set(name, parameters[name])
+        for name, value in parameters.items():
+            self._set(name, value.copy())
 
     def _set(self, name: str, value: Float[np.ndarray, "..."]) -> None:
         head, _, rest = name.partition(".")

@@ -1,6 +1,5 @@
 """Bad input gets an error that names the argument, what came and what was expected."""
 
-import builtins
 import sys
 
 import numpy as np
@@ -59,6 +58,15 @@ BAD = [
     ),
     (changed(num_obj_ptr_tokens=-1), ValueError, ["num_obj_ptr_tokens is -1", "0 to 38"]),
     (changed(num_obj_ptr_tokens=39), ValueError, ["num_obj_ptr_tokens is 39", "0 to 38"]),
+    *(
+        (changed(num_obj_ptr_tokens=bad), TypeError, [f"num_obj_ptr_tokens is {bad!r}", "whole number"])
+        for bad in ("3", None, [6], 6j, True, np.float32(6))
+    ),
+    *(
+        (changed(grid=bad), TypeError, [f"grid is {bad!r}", "pair of whole numbers"])
+        for bad in (4, (4, 4, 1), "44", (None, 4), (4.0, 4.0))
+    ),
+    (changed(memory=np.ma.masked_array(GOOD.memory)), TypeError, ["memory is MaskedArray"]),
     (changed(num_obj_ptr_tokens=6.0), TypeError, ["num_obj_ptr_tokens is 6.0", "whole number"]),
     (changed(curr_pos=SHORT), ValueError, ["curr_pos has shape (16, 1, 16)", "(16, 2, 16)"]),
     (changed(memory_pos=GOOD.memory[1:]), ValueError, ["memory_pos has shape (37, 2, 8)", "(38, 2, 8)"]),
@@ -110,6 +118,16 @@ def test_the_front_door_names_what_is_unknown(model):
         ma.load(CONFIG, dtype="int8")
     with pytest.raises(ValueError, match="device is 'cuda', expected 'cpu'"):
         ma.load(CONFIG, "reference", device="cuda")
+    with pytest.raises(ValueError, match="seed is -1"):
+        ma.load(CONFIG, seed=-1)
+    with pytest.raises(TypeError, match="weights is list"):
+        ma.load(CONFIG, weights=[1])
+    with pytest.raises(TypeError, match="config is dict"):
+        ma.load({"memory_attention": {}})
+    with pytest.raises(TypeError, match="layer is '0', expected a whole number"):
+        model.attention_map(*GOOD, layer="0", queries=0)
+    with pytest.raises(TypeError, match="queries is 'first'"):
+        model.attention_map(*GOOD, layer=0, queries="first")
     with pytest.raises(ValueError, match="device is 'gpu0'"):
         ma.load(CONFIG, "accelerated", device="gpu0")
     with pytest.raises(ValueError, match="layer is 1, expected -1 to 0"):
@@ -132,6 +150,7 @@ def test_cuda_asked_for_and_absent(monkeypatch):
     ("arguments", "words"),
     [
         ({"embedding_dim": 16, "num_heads": 3}, "num_heads 3 does not divide the 16 channels"),
+        ({"embedding_dim": 16, "num_heads": 0}, "num_heads is 0, expected at least 1"),
         ({"embedding_dim": 16, "num_heads": 8}, "head dim 2 is not divisible by 4"),
         ({"embedding_dim": 16, "num_heads": 1, "downsample_rate": 3}, "not divisible by downsample_rate 3"),
     ],
@@ -176,18 +195,11 @@ def test_layers_called_by_themselves(package):
     ],
 )
 def test_a_missing_dependency_names_the_extra(missing, call, extra, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.split(".")[0] == missing:
-            raise ModuleNotFoundError(f"No module named {missing!r}")
-        return real(name, *args, **kwargs)
-
+    monkeypatch.setitem(sys.modules, missing, None)
     for name in list(sys.modules):
         if name.startswith(("memory_attention.accelerated", "memory_attention.plots")):
             monkeypatch.delitem(sys.modules, name)
             parent, _, child = name.rpartition(".")
             monkeypatch.delattr(sys.modules.get(parent, ma), child, raising=False)
-    monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ModuleNotFoundError, match=rf"pip install 'memory-attention\[{extra}\]'"):
         call()

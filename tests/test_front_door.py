@@ -101,6 +101,9 @@ def test_a_trace_has_every_step_in_order_and_no_matrix(backend):
     np.testing.assert_array_equal(steps["norm"].swapaxes(0, 1), model(*inputs))
     queries, keys = inputs.curr.shape[0], inputs.memory.shape[0]
     assert not any({queries, keys} <= set(step.shape) for step in steps.values())
+    assert not any(step.shape.count(queries) > 1 for step in steps.values())
+    with pytest.raises(ValueError, match="names has 'nonsense', which is no step"):
+        model.trace(*inputs, names=["norm", "nonsense"])
     only = model.trace(*inputs, names=["layers.1.norm2"])
     assert list(only) == ["layers.1.norm2"]
     np.testing.assert_array_equal(only["layers.1.norm2"], steps["layers.1.norm2"])

@@ -68,5 +68,5 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert (figures["clips"], figures["frames"]) == (200, 16)
         assert figures["iou"] >= 0.70
         assert figures["iou"] >= figures["iou_without_memory"] + 0.30
-        assert figures["iou"] > figures["iou_of_first_mask"]
-        assert max(figures["attention_share"]) >= 3
+        assert figures["iou"] >= figures["iou_of_first_mask"] + 0.30
+        assert min(figures["attention_share"]) >= 3

@@ -12,7 +12,8 @@ import memory_attention as ma
 from cases import random_weights
 from memory_attention.configs import bank_parameter_shapes
 from memory_attention.inputs import draw_inputs
-from memory_attention.weights import HUGGING_FACE
+from memory_attention.reference import MemoryAttention
+from memory_attention.weights import HUGGING_FACE, PREFIX
 
 CONFIG = ma.load_config("tiny")
 INPUTS = draw_inputs(CONFIG)
@@ -101,11 +102,16 @@ def test_bfloat16_is_read_as_float32(weights, tmp_path):
 
 
 def test_a_seed_gives_the_same_weights_everywhere():
-    reference, fast = ma.load(CONFIG, "reference", seed=3), ma.load(CONFIG, "accelerated", seed=3)
-    for name, weight in reference.weights.items():
-        np.testing.assert_array_equal(weight, fast.weights[name])
-    other = ma.load(CONFIG, "reference", seed=4).weights
-    assert any((other[name] != weight).any() for name, weight in reference.weights.items())
+    """What the networks themselves hold, whatever way it took into them."""
+    reference = dict(MemoryAttention.from_config(CONFIG.memory_attention).named_parameters())
+    drawn = {name.removeprefix(PREFIX): w for name, w in ma.draw_weights(CONFIG, 3).items()}
+    fast = ma.load(CONFIG, "accelerated", seed=3, device="cpu").network.module.state_dict()
+    assert reference.keys() == fast.keys()
+    for name, tensor in fast.items():
+        np.testing.assert_array_equal(tensor.numpy(), drawn[name])
+    slow = ma.load(CONFIG, "reference", seed=3)
+    np.testing.assert_allclose(slow(*INPUTS), ma.load(CONFIG, "accelerated", seed=3)(*INPUTS), atol=1e-5)
+    assert np.abs(slow(*INPUTS) - ma.load(CONFIG, "reference", seed=4)(*INPUTS)).max() > 0.1
 
 
 LAYER = "memory_attention.layers.0.linear1.bias"
@@ -154,6 +160,13 @@ def test_a_foreign_file_is_refused(suffix, tmp_path):
         ma.load(CONFIG, weights=path)
     with pytest.raises(FileNotFoundError, match="no such file"):
         ma.load(CONFIG, weights=tmp_path / f"none{suffix}")
+
+
+@pytest.mark.parametrize("content", [{"model": 3}, {"model": [torch.zeros(1)]}, [torch.zeros(1)], 3])
+def test_a_checkpoint_of_something_else_is_refused(content, tmp_path):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="other.pt: holds (int|list), expected a mapping"):
+        ma.load(CONFIG, weights=tmp_path / "other.pt")
 
 
 class Evil:

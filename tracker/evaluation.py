@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from rich.progress import track as progress_over
 
-from ..attention_map import attention_rows
+from ..attention_map import attention_rows, compared_steps
 from ..configs import Config
+from ..console import counted
 from ..weights import Weights
 from .data import Clip, make_clip
 from .network import patches
@@ -52,7 +52,7 @@ def evaluate(
     frames: int = 16,
     seed: int = HELD_OUT_SEED,
     batch: int = 10,
-    show_progress: bool = True,
+    show_progress: bool = False,
     collect: Callable[[Bool[np.ndarray, "T B S S"]], None] | None = None,
 ) -> Report:
     """Track the targets of held-out clips, `batch` clips at a time; weights as `read_tracker` gives them.
@@ -64,7 +64,7 @@ def evaluate(
     ious: dict[str, list[Any]] = {"found": [], "without": [], "first": []}
     empty, shares = [], []
     batches = [range(start, min(start + batch, clips)) for start in range(0, clips, batch)]
-    for indices in progress_over(batches, "evaluating", disable=not show_progress):
+    for indices in counted(batches, "evaluating", show_progress):
         made = [held_out_clip(index, frames, seed) for index in indices]
         images = np.stack([clip.frames for clip in made], axis=1)
         masks = np.stack([clip.masks[:, 0] for clip in made], axis=1)
@@ -115,12 +115,12 @@ def attention_share(
     cells = cells.reshape(*masks.shape[:2], -1)
     looking = cells[step.frame]
     remembered = np.concatenate([cells[frame] for frame in step.memory_frames], axis=1)
-    names = [f"layers.{layer}.cross_attn_image" for layer in range(tracker.config.memory_attention.num_layers)]
-    wanted = [f"{name}.{part}_rotated" for name in names for part in "qk"]
-    traced = tracker.attention.trace(**step.seen._asdict(), names=wanted)
-    shares = np.full((len(names), len(looking)), np.nan)
-    for layer, name in enumerate(names):
-        rows = attention_rows(traced[f"{name}.q_rotated"], traced[f"{name}.k_rotated"], "all").mean(axis=1)
+    layers = range(tracker.config.memory_attention.num_layers)
+    compared = [compared_steps(tracker.attention, layer, "cross") for layer in layers]
+    traced = tracker.attention.trace(*step.seen, names=[name for pair in compared for name in pair])
+    shares = np.full((len(compared), len(looking)), np.nan)
+    for layer, (query, key) in enumerate(compared):
+        rows = attention_rows(traced[query], traced[key], "all").mean(axis=1)
         rows = rows[..., : remembered.shape[1]]
         for index in np.flatnonzero(looking.any(axis=1) & remembered.any(axis=1)):
             own = rows[index, looking[index]]

@@ -12,6 +12,7 @@ from ..model import load
 from ..reference.position import sine_encoding_2d
 from .network import Networks
 from .video import check_video
+from .weights import check_tracker
 
 Array = Any
 
@@ -45,6 +46,7 @@ class Tracker:
         backend: str | None = None,
         forgetful: bool = False,
     ) -> None:
+        check_tracker(weights, config)
         own = {name: array for name, array in weights.items() if name.startswith("memory_attention.")}
         self.config = config
         self.forgetful = forgetful

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..configs import load_config
+from ..console import stderr
 from ..files import whole_file
 from ..weights import PREFIX
 from .data import make_clip
@@ -181,9 +182,12 @@ class Training:
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True)
             made_by = Recipe(**state["recipe"] | {"lengths": tuple(state["recipe"]["lengths"])})
+            if state.keys() != {"recipe", "step", "seconds", "parameters", "average", "optimiser"}:
+                raise KeyError("other entries than a checkpoint's")
         except Exception as error:
             # Unpickling raises many kinds; whatever the kind, the file could not be read.
-            raise ValueError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"{path}: not a readable checkpoint ({reason}); remove it to start anew") from None
         if made_by != recipe:
             raise ValueError(f"{path} is of another recipe, {made_by}; take another folder, or remove it")
         training = cls(recipe)
@@ -244,7 +248,7 @@ def _with_progress(training: Training, last: int, show: bool) -> Iterator[dict[s
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, disable=not show) as progress:
+    with Progress(*columns, disable=not show, console=stderr) as progress:
         task = progress.add_task("", total=last, completed=training.step, figures="")
         while training.step < last:
             row = training.advance()

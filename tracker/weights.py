@@ -48,10 +48,17 @@ def read_tracker(path: str | os.PathLike[str] = WEIGHTS) -> tuple[Config, Weight
     if "config" not in made_by:
         raise ValueError(f"{path}: the metadata name no config, expected the weights of a tracker")
     config = load_config(made_by["config"])
+    check_tracker(weights, config, str(path))
+    return config, weights, made_by
+
+
+def check_tracker(weights: Mapping[str, Float[np.ndarray, "..."]], config: Config, where: str = "weights") -> None:
+    """Raise `ValueError` for a parameter that is missing, extra, misshapen, or not finite, naming it."""
     shapes = tracker_shapes(config)
     for name in sorted(shapes.keys() ^ weights.keys()):
-        raise ValueError(f"{path}: {'missing' if name in shapes else 'extra'} parameter {name}")
+        raise ValueError(f"{where}: {'missing' if name in shapes else 'extra'} parameter {name}")
     for name, shape in shapes.items():
         if weights[name].shape != shape:
-            raise ValueError(f"{path}: {name} has shape {weights[name].shape}, expected {shape}")
-    return config, weights, made_by
+            raise ValueError(f"{where}: {name} has shape {weights[name].shape}, expected {shape}")
+        if not np.isfinite(weights[name]).all():
+            raise ValueError(f"{where}: {name} has values that are NaN or infinite")
