@@ -24,6 +24,10 @@ class Model:
     ) -> None:
         if dtype not in BOUNDS:
             raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(BOUNDS)}")
+        largest = {"float16": 65504.0}.get(dtype, np.inf)
+        for name, weight in weights.items():
+            if np.abs(weight).max(initial=0) > largest:
+                raise ValueError(f"{name} has values beyond {largest:g}, the largest number of {dtype}")
         self.config = config
         self.weights = weights
         self.dtype = dtype
