@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ OUTLINE = (213, 94, 0)
 class Explorer:
     """The page; a notebook shows it in place."""
 
-    page: str
+    page: str = field(repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page, whole or not at all."""

@@ -49,15 +49,16 @@ def read_tracker(path: str | os.PathLike[str] = WEIGHTS) -> tuple[Config, Weight
         raise ValueError(f"{path}: the metadata name no config, expected the weights of a tracker")
     config = load_config(made_by["config"])
     check_tracker(weights, config, str(path))
+    for name in sorted(weights.keys() - tracker_shapes(config).keys()):
+        raise ValueError(f"{path}: extra parameter {name}")
     return config, weights, made_by
 
 
 def check_tracker(weights: Mapping[str, Float[np.ndarray, "..."]], config: Config, where: str = "weights") -> None:
-    """Raise `ValueError` for a parameter that is missing, extra, misshapen, or not finite, naming it."""
-    shapes = tracker_shapes(config)
-    for name in sorted(shapes.keys() ^ weights.keys()):
-        raise ValueError(f"{where}: {'missing' if name in shapes else 'extra'} parameter {name}")
-    for name, shape in shapes.items():
+    """Raise `ValueError` for a parameter of `config` that is missing, misshapen, or not finite, naming it."""
+    for name, shape in tracker_shapes(config).items():
+        if name not in weights:
+            raise ValueError(f"{where}: missing parameter {name}")
         if weights[name].shape != shape:
             raise ValueError(f"{where}: {name} has shape {weights[name].shape}, expected {shape}")
         if not np.isfinite(weights[name]).all():
