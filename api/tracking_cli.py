@@ -27,7 +27,7 @@ ClipOption = Annotated[int, typer.Option(min=0, help="Which held-out clip, where
 FolderOption = Annotated[Path, typer.Option(help="The folder to write to.")]
 
 # A held-out clip in which the object is hidden for some frames and comes back.
-SHOWN_CLIP = 0
+SHOWN_CLIP = 24
 
 
 def add_to(app: typer.Typer) -> None:
