@@ -86,8 +86,8 @@ class MemoryBank(nn.Module):
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         frame = check_new_frame(frame, self.memories.keys() | self.pointers.keys())
-        earlier_shape = next((tuple(earlier.shape) for earlier in self.memories.values()), None)
-        check_frame_outputs(memory, pointer, absent, self.d_model, self.memory_dim, Tensor, earlier_shape)
+        earlier = next(iter(self.memories.values()), None)
+        check_frame_outputs(memory, pointer, absent, self.d_model, self.memory_dim, Tensor, earlier)
         if self.no_obj_embed_spatial is not None and absent is not None:
             embedding = absent[:, None, None, None] * self.no_obj_embed_spatial[:, :, None, None]
             memory = (memory + embedding).to(memory.dtype)

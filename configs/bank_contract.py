@@ -40,18 +40,20 @@ def check_frame_outputs(
     d_model: int,
     memory_dim: int,
     array_type: type[Any],
-    earlier_shape: tuple[int, ...] | None,
+    earlier: Any,
 ) -> None:
     """Raise `TypeError` or `ValueError` for outputs of a frame that the bank cannot store.
 
-    `memory` [B,C_m,h,w], as in the earlier frames if there are any; `pointer` [B,C] or none; `absent`
+    `memory` [B,C_m,h,w], like `earlier`, that of an earlier frame, if any; `pointer` [B,C] or none; `absent`
     [B] of bool or none.
     """
     _check_floating(memory, "memory", ("B", f"C_m={memory_dim}", "h", "w"), memory_dim, array_type)
-    if earlier_shape is not None and tuple(memory.shape) != earlier_shape:
+    if earlier is not None and tuple(memory.shape) != tuple(earlier.shape):
         raise ValueError(
-            f"memory has shape {tuple(memory.shape)}, expected that of the earlier frames, {earlier_shape}"
+            f"memory has shape {tuple(memory.shape)}, expected that of the earlier frames, {tuple(earlier.shape)}"
         )
+    if earlier is not None and memory.dtype != earlier.dtype:
+        raise TypeError(f"memory has dtype {memory.dtype}, expected that of the earlier frames, {earlier.dtype}")
     if pointer is not None:
         _check_floating(pointer, "pointer", ("B", f"C={d_model}"), d_model, array_type)
         _check_batch(pointer, "pointer", memory.shape[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("skimage")
+pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 torch = pytest.importorskip("torch")
 
 from memory_attention.configs import load_config

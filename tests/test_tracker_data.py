@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("skimage")
+pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
 from memory_attention.tracker.data import SIZE, Piece, draw_outline, draw_path, make_clip
 from memory_attention.tracker.photographs import HELD_OUT, SHORTER_SIDE, TRAINING, photograph
