@@ -27,6 +27,8 @@ thorough: .venv/ready
 
 # torch goes first and by its exact version, so that pip takes no other build of it.
 .venv/ready: constraints.txt pyproject.toml
+	@echo "setting up .venv: this takes some minutes"
+	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip setuptools
 	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)

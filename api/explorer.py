@@ -57,7 +57,7 @@ def explore(
     require("PIL", "the explorer")
     for number in chosen:
         if not 1 <= number < len(frames):
-            raise ValueError(f"chosen has frame {number}, expected 1 to {len(frames) - 1}: frame 0 is prompted")
+            raise ValueError(f"show has frame {number}, expected 1 to {len(frames) - 1}: frame 0 is prompted")
     shown = [_frame(tracker, steps[number]) for number in chosen]
     numbers = sorted({number for frame in shown for number in (frame["number"], *frame["memories"])})
     data = {
@@ -67,6 +67,7 @@ def explore(
         "pointerTokens": tracker.config.num_pointer_tokens,
         "colours": _base64(_viridis()),
         "frames": shown,
+        "start": _middle(masks[chosen[-1]], tracker.config.grid),
         "images": {number: _png((frames[number] * 255).round()) for number in numbers},
         "outlines": {number: _png(_outline(masks[number])) for number in numbers},
     }
@@ -99,6 +100,14 @@ def _queries_and_keys(query: np.ndarray, key: np.ndarray) -> dict[str, Any]:
         "key": _base64(key[0].astype("<f4")),
         "heads": query.shape[1],
     }
+
+
+def _middle(mask: np.ndarray, grid: tuple[int, int]) -> tuple[int, int]:
+    """The cell (row, column) in the middle of the mask [S,S], or of the frame where there is none."""
+    if not mask.any():
+        return grid[0] // 2, grid[1] // 2
+    row, column = (int(np.median(places)) for places in np.nonzero(mask))
+    return row * grid[0] // mask.shape[0], column * grid[1] // mask.shape[1]
 
 
 def _base64(array: np.ndarray) -> str:

@@ -135,6 +135,8 @@ def track(
     from .plots import save
     from .tracking_plots import draw_tracking
 
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"output: {output} is a file, expected a folder")
     tracked, name = _track(backend, weights, frames, mask, clip)
     size = tracked.size
     if tracked.truth is not None:
@@ -250,6 +252,8 @@ def evaluate(
 
 
 def _shown(value: float) -> str:
+    if np.isnan(value):
+        return "none to find"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""The suite's flags and profiles. Shapes in the reference's signatures are checked while the tests run."""
+"""The suite's profiles and fixtures. Shapes in the reference's signatures are checked while the tests run."""
 
 import os
 
@@ -15,13 +15,6 @@ settings.register_profile("thorough", max_examples=400, print_blob=True, **slow_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("memory attention")
-    group.addoption("--backend", default=os.environ.get("MEMORY_ATTENTION_BACKEND") or "accelerated")
-    group.addoption("--device", default=None, help="cpu, cuda, …")
-    group.addoption("--dtype", default=None, choices=DTYPES, help="one dtype instead of all")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -114,7 +114,9 @@ def test_the_heat_is_the_attention_map(page, tracked, kind, layer, index, frame)
 
 def test_by_keyboard_alone(page, tracked):
     """Tab reaches the choices and then the frame; the arrows choose and move, and stop at the border."""
-    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "now"
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
     assert page.evaluate("document.activeElement.name") == "frame"
     page.keyboard.press("ArrowLeft")
     for _ in range(3):
@@ -130,7 +132,9 @@ def test_by_keyboard_alone(page, tracked):
 def test_bars_are_the_shares(page, tracked):
     tracker, _, steps = tracked
     widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
-    rows = tracker.attention.attention_map(*steps[4].seen, layer=1, kind="cross", queries=8 * 16 + 8)[0, 0, 0]
+    query = 16 * int(page.locator("#now").get_attribute("data-row"))
+    query += int(page.locator("#now").get_attribute("data-column"))
+    rows = tracker.attention.attention_map(*steps[4].seen, layer=1, kind="cross", queries=query)[0, 0, 0]
     shares = rows[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
     np.testing.assert_allclose(np.array(widths) / 100, shares, atol=1e-4)
     assert len(widths) == len(steps[4].memory_frames)
@@ -160,5 +164,5 @@ def test_it_shows_in_a_notebook(page_path, tracked):
     tracker, clip, steps = tracked
     explorer = explore(tracker, clip.frames, clip.masks[:, 0], steps, [2], "title")
     assert explorer._repr_html_().startswith("<iframe srcdoc=")
-    with pytest.raises(ValueError, match="chosen has frame 0, expected 1 to 4"):
+    with pytest.raises(ValueError, match="show has frame 0, expected 1 to 4"):
         explore(tracker, clip.frames, clip.masks[:, 0], steps, [0], "title")

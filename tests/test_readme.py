@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from memory_attention import cli
@@ -70,3 +72,10 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert figures["iou"] >= figures["iou_without_memory"] + 0.30
         assert figures["iou"] >= figures["iou_of_first_mask"] + 0.30
         assert min(figures["attention_share"]) >= 3
+
+
+def test_the_suites_flags_are_known_without_a_path():
+    line = next(line for line in "\n".join(blocks("sh")).splitlines() if line.startswith("pytest "))
+    command = [sys.executable, "-m", *line.split(), "--collect-only", "-q"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

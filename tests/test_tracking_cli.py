@@ -189,7 +189,7 @@ def test_frames_asked_for_that_are_not_there(capfd, weights, tmp_path):
         tmp_path / "page.html",
         "--show",
     ]
-    for show, message in (("0", "chosen has frame 0, expected 1 to 15"), ("a,b", "show is 'a,b'")):
+    for show, message in (("0", "show has frame 0, expected 1 to 15"), ("a,b", "show is 'a,b'")):
         status, _, err = run(capfd, *words, show)
         assert status == 2
         assert message in err

@@ -1,0 +1,14 @@
+"""The suite's flags, here at the top so that pytest knows them before it knows where the tests are."""
+
+import os
+
+import pytest
+
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("memory attention")
+    group.addoption("--backend", default=os.environ.get("MEMORY_ATTENTION_BACKEND") or "accelerated")
+    group.addoption("--device", default=None, help="cpu, cuda, …")
+    group.addoption("--dtype", default=None, choices=DTYPES, help="one dtype instead of all")
