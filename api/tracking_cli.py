@@ -240,7 +240,7 @@ def evaluate(
         table.add_row(f"attention on the object over its area, layer {layer}", *shares)
     console.print(table)
     if agreement is not None:
-        console.print(f"pixels on which both backends agree: {agreement:.4%}")
+        console.print(f"pixels on which both backends agree: {agreement:.6%}")
     if output is not None:
         figures = {label: asdict(report) for label, report in zip(labels, reports, strict=True)}
         whole = {"made_by": made_by, "agreement": agreement, "figures": figures}

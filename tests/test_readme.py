@@ -58,7 +58,7 @@ def test_the_figures_are_those_of_the_committed_results():
         f"{figures['iou_of_first_mask']:.3f}",
         f"{figures['hidden_found_empty']:.0%} of {figures['hidden_frames']}",
         ", ".join(f"{share:.1f} ×" for share in figures["attention_share"]),
-        f"{results['agreement']:.4%}",
+        f"{results['agreement']:.6%}",
     ]
 
 
