@@ -19,6 +19,7 @@ from .cost import step_costs
 from .files import check_writable, whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
+from .tracking_cli import BackendOption
 
 app = typer.Typer(
     name="memory-attention",
@@ -30,10 +31,6 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[str, typer.Option(help="A bundled config or the path of a SAM 2 YAML file.")]
-BackendOption = Annotated[
-    str | None,
-    typer.Option(help="reference, accelerated or a registered one [default: $MEMORY_ATTENTION_BACKEND]"),
-]
 WeightsOption = Annotated[Path | None, typer.Option(help="A checkpoint; without one, weights are drawn.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of whatever is drawn.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the GPU if there is one]")]

@@ -8,19 +8,18 @@ from jaxtyping import install_import_hook
 
 with install_import_hook("memory_attention.reference", "beartype.beartype"):
     import memory_attention.reference  # noqa: F401
+    from memory_attention.tolerances import BOUNDS
 
 slow_machine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
 settings.register_profile("ci", derandomize=True, database=None, print_blob=True, max_examples=40, **slow_machine)
 settings.register_profile("thorough", max_examples=400, print_blob=True, **slow_machine)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-DTYPES = ("float64", "float32", "float16", "bfloat16")
-
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "dtype" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--dtype")
-        metafunc.parametrize("dtype", [chosen] if chosen else DTYPES)
+        metafunc.parametrize("dtype", [chosen] if chosen else list(BOUNDS))
 
 
 @pytest.fixture(scope="session")
