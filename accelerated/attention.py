@@ -1,15 +1,14 @@
 """Step 3: queries look at keys and take the mean of the values, weighted by softmax."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
 from ..configs.schema import check_head_widths
-from .position import rotary_angles, rotate
+from .choice import PLAIN, Form, Problem, choose_form
+from .kernels import scaled_dot_product_attention
+from .position import kept_rotary_table, rotary_table, rotate
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -22,32 +21,23 @@ def merge_heads(x: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T C"]:
     return x.transpose(1, 2).flatten(-2)
 
 
-def softmax(logits: Float[Tensor, "*rest M"]) -> Float[Tensor, "*rest M"]:
-    """exp(logits) / Σ exp(logits) over the last axis, in float32 or better."""
-    working = torch.promote_types(logits.dtype, torch.float32)
-    return logits.softmax(dim=-1, dtype=working)
-
-
-def textbook_attention(
-    query: Float[Tensor, "B H N d"], key: Float[Tensor, "B H M d"], value: Float[Tensor, "B H M c"]
-) -> Float[Tensor, "B H N c"]:
-    """softmax(q kᵀ / √d) v as it is written, with all N × M logits: the plain formula to compare with."""
-    logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-    return softmax(logits).to(value.dtype) @ value
-
-
-def scaled_dot_product_attention(
-    query: Float[Tensor, "B H N d"],
+def attend_in_memory_space(
+    query: Float[Tensor, "#B H N d"],
     key: Float[Tensor, "B H M d"],
-    value: Float[Tensor, "B H M c"],
-    dropout: float = 0.0,
-) -> Float[Tensor, "B H N c"]:
-    """softmax(q kᵀ / √d) v by the fastest kernel that PyTorch has here; `dropout` acts on the weights.
+    memory: Float[Tensor, "B M K"],
+    weight: Float[Tensor, "C K"],
+    bias: Float[Tensor, " C"],
+    kernel: str = "pytorch",
+) -> Float[Tensor, "B H N d"]:
+    """Attend to the values memory Wᵀ + b without computing them: weight the memories, then project their mean.
 
-    Source: Vaswani et al., 2017, arXiv:1706.03762, equation 1; FlashAttention, Dao et al., 2022,
-    arXiv:2205.14135.
+    softmax's weights p sum to one, so Σ p (m Wᵀ + b) = (Σ p m) Wᵀ + b: the derivation is in the reference.
     """
-    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    heads = key.shape[1]
+    mean = scaled_dot_product_attention(
+        query, key, memory[:, None].expand(-1, heads, -1, -1).to(query.dtype), kernel=kernel
+    )
+    return mean @ weight.unflatten(0, (heads, -1)).mT.to(mean.dtype) + bias.view(heads, 1, -1).to(mean.dtype)
 
 
 class Attention(nn.Module):
@@ -71,6 +61,8 @@ class Attention(nn.Module):
         internal_dim = embedding_dim // downsample_rate
         self.num_heads = num_heads
         self.dropout_p = dropout
+        self.kernel: str | None = None
+        self.memory_space: bool | None = None
         self.q_proj = nn.Linear(embedding_dim, internal_dim)
         self.k_proj = nn.Linear(kv_in_dim or embedding_dim, internal_dim)
         self.v_proj = nn.Linear(kv_in_dim or embedding_dim, internal_dim)
@@ -78,7 +70,7 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        q: Float[Tensor, "B N C"],
+        q: Float[Tensor, "#B N C"],
         k: Float[Tensor, "B M K"],
         v: Float[Tensor, "B M K"],
         num_k_exclude_rope: int = 0,
@@ -88,23 +80,40 @@ class Attention(nn.Module):
         """Project, split into heads, encode positions, attend, merge the heads, project back.
 
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
+        At inference the fastest form and kernel are chosen, or those of `kernel` and `memory_space`; in
+        training, for gradients, and where somebody listens to the steps, the plain form is PyTorch's.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
-        value = record("v", split_heads(self.v_proj(v), self.num_heads))
-        query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
-        dropout = self.dropout_p if self.training else 0.0
-        attended = record("attended", merge_heads(scaled_dot_product_attention(query, key, value, dropout)))
-        return record("out", self.out_proj(attended))
+        form = self._form(query, key, v) if record is unrecorded else PLAIN
+        if form.memory_space:
+            query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
+            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
+        else:
+            value = record("v", split_heads(self.v_proj(v), self.num_heads))
+            query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
+            dropout = self.dropout_p if self.training else 0.0
+            heads = scaled_dot_product_attention(query, key, value, dropout, form.kernel)
+        return record("out", self.out_proj(record("attended", merge_heads(heads))))
+
+    def _form(self, query: Float[Tensor, "#B H N d"], key: Float[Tensor, "B H M d"], v: Tensor) -> Form:
+        """The form and kernel of this call."""
+        learning = self.training or (torch.is_grad_enabled() and (query.requires_grad or v.requires_grad))
+        # A module that took the place of v_proj may be no linear layer, or add something to one.
+        if learning or type(self.v_proj) is not nn.Linear:
+            return PLAIN
+        batch, heads, num_keys, head_dim = key.shape
+        sizes = (batch, heads, query.shape[2], num_keys, head_dim, v.shape[-1])
+        return choose_form(Problem(*sizes, query.dtype, query.device), self.kernel, self.memory_space)
 
     def _encode(
         self,
-        query: Float[Tensor, "B H N d"],
+        query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
         num_k_exclude_rope: int,
         grid: tuple[int, int] | None,
         record: Record,
-    ) -> tuple[Float[Tensor, "B H N d"], Float[Tensor, "B H M d"]]:
+    ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
         return query, key
 
 
@@ -134,12 +143,12 @@ class RoPEAttention(Attention):
 
     def _encode(
         self,
-        query: Float[Tensor, "B H N d"],
+        query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
         num_k_exclude_rope: int,
         grid: tuple[int, int] | None,
         record: Record,
-    ) -> tuple[Float[Tensor, "B H N d"], Float[Tensor, "B H M d"]]:
+    ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
         """Rotate every query, and every key but the last `num_k_exclude_rope`: each frame's keys as one grid."""
         num_queries, head_dim = query.shape[-2:]
         height, width = grid_of(num_queries, grid, self.feat_sizes)
@@ -147,8 +156,11 @@ class RoPEAttention(Attention):
         num_rotated = key.shape[-2] - num_k_exclude_rope
         frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
 
-        angles = rotary_angles(height, width, head_dim, self.rope_theta, query.device)
-        query = record("q_rotated", rotate(query, angles))
+        # A table of fake tensors, or one that a compiler traces, must not be kept.
+        keep = type(query) is Tensor and not torch.compiler.is_compiling()
+        make_table = kept_rotary_table if keep else rotary_table
+        table = make_table(height, width, head_dim, self.rope_theta, query.device, query.dtype)
+        query = record("q_rotated", rotate(query, table))
         framed = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
-        key = torch.cat([rotate(framed, angles).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
+        key = torch.cat([rotate(framed, table).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
         return query, record("k_rotated", key)

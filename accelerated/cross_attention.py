@@ -9,9 +9,9 @@ from .options import options
 
 
 def cross_attention(
-    x: Float[Tensor, "B N C"],
+    x: Float[Tensor, "#B N C"],
     memory: Float[Tensor, "B M K"],
-    query_pos: Float[Tensor, "B N C"] | None,
+    query_pos: Float[Tensor, "#B N C"] | None,
     memory_pos: Float[Tensor, "B M K"] | None,
     norm: LayerNorm,
     attention: nn.Module,

@@ -1,15 +1,98 @@
-"""Which of PyTorch's attention kernels a problem gets on this machine."""
+"""The kernels that compute softmax(q kᵀ / √d) v, by name."""
+
+import functools
+import math
+from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.attention import SDPBackend
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from .tiles import tiled_attention
+
+Kernel = Callable[..., Tensor]
+
+BACKENDS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+
+KERNELS = ("pytorch", *BACKENDS, "tiled", "flex", "textbook")
+"""`pytorch` lets PyTorch pick among its four (flash to math); `tiled` is ours, for CPUs."""
 
 
-def kernel_in_use(query: Tensor, key: Tensor, value: Tensor) -> str:
-    """The name of the kernel that `F.scaled_dot_product_attention` would pick, "math" being the slow path.
+def scaled_dot_product_attention(
+    query: Float[Tensor, "#B H N d"],
+    key: Float[Tensor, "B H M d"],
+    value: Float[Tensor, "B H M c"],
+    dropout: float = 0.0,
+    kernel: str = "pytorch",
+) -> Float[Tensor, "B H N c"]:
+    """softmax(q kᵀ / √d) v by one of `KERNELS`; `dropout` acts on the weights.
 
-    `query` [B,H,N,d], `key` [B,H,M,d] and `value` [B,H,M,c] may be small: the choice goes by widths,
-    dtype and device.
+    Raises `ValueError` for a kernel that cannot do this problem on this machine.
+    Source: Vaswani et al., 2017, arXiv:1706.03762, equation 1; FlashAttention, Dao et al., 2022,
+    arXiv:2205.14135.
     """
-    choice = torch._fused_sdp_choice(query, key, value)
-    return SDPBackend(choice).name.lower()
+    query = query.expand(len(key), -1, -1, -1)
+    if kernel == "pytorch":
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    if dropout and kernel not in BACKENDS:
+        raise ValueError(f"kernel is {kernel!r}, which knows no dropout")
+    if kernel == "tiled":
+        if not takes_tiles(query.dtype, query.device):
+            raise ValueError(
+                "kernel is 'tiled', which takes float32 and float64 on the CPU, "
+                f"but this is {query.dtype} on {query.device.type}"
+            )
+        return tiled_attention(query, key, value)
+    if kernel == "textbook":
+        return textbook_attention(query, key, value)
+    if kernel == "flex":
+        return _compiled_flex()(query, key, value)
+    try:
+        with sdpa_kernel(BACKENDS[kernel]):
+            return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    except RuntimeError as error:
+        if "No available kernel" not in str(error):
+            raise
+        raise ValueError(
+            f"kernel is {kernel!r}, which PyTorch does not have for {query.dtype} on {query.device.type} "
+            f"with keys {key.shape[-1]} and values {value.shape[-1]} wide"
+        ) from None
+
+
+def textbook_attention(
+    query: Float[Tensor, "#B H N d"], key: Float[Tensor, "B H M d"], value: Float[Tensor, "B H M c"]
+) -> Float[Tensor, "B H N c"]:
+    """softmax(q kᵀ / √d) v as it is written, with all N × M logits: the plain formula to compare with."""
+    logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return softmax(logits).to(value.dtype) @ value
+
+
+def softmax(logits: Float[Tensor, "*rest M"]) -> Float[Tensor, "*rest M"]:
+    """exp(logits) / Σ exp(logits) over the last axis, in float32 or better."""
+    working = torch.promote_types(logits.dtype, torch.float32)
+    return logits.softmax(dim=-1, dtype=working)
+
+
+def check_kernel(kernel: str | None) -> None:
+    """Raise `ValueError` for a name that is none of `KERNELS`; none leaves the choice open."""
+    if kernel is not None and kernel not in KERNELS:
+        raise ValueError(f"kernel is {kernel!r}, expected one of {', '.join(KERNELS)}")
+
+
+def takes_tiles(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the tiled kernel runs here: on the CPU, in float32 or float64, outside a compiler."""
+    return device.type == "cpu" and dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling()
+
+
+@functools.cache
+def _compiled_flex() -> Kernel:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)

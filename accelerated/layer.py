@@ -47,7 +47,7 @@ class MemoryAttentionLayer(nn.Module):
     def _forward_sa(
         self,
         tgt: Float[Tensor, "B N C"],
-        query_pos: Float[Tensor, "B N C"] | None,
+        query_pos: Float[Tensor, "#B N C"] | None,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,
     ) -> Float[Tensor, "B N C"]:
@@ -57,9 +57,9 @@ class MemoryAttentionLayer(nn.Module):
 
     def _forward_ca(
         self,
-        tgt: Float[Tensor, "B N C"],
+        tgt: Float[Tensor, "#B N C"],
         memory: Float[Tensor, "B M K"],
-        query_pos: Float[Tensor, "B N C"] | None,
+        query_pos: Float[Tensor, "#B N C"] | None,
         pos: Float[Tensor, "B M K"] | None,
         num_k_exclude_rope: int = 0,
         grid: tuple[int, int] | None = None,
@@ -82,10 +82,10 @@ class MemoryAttentionLayer(nn.Module):
 
     def forward(
         self,
-        tgt: Float[Tensor, "B N C"],
+        tgt: Float[Tensor, "#B N C"],
         memory: Float[Tensor, "B M K"],
         pos: Float[Tensor, "B M K"] | None = None,
-        query_pos: Float[Tensor, "B N C"] | None = None,
+        query_pos: Float[Tensor, "#B N C"] | None = None,
         num_k_exclude_rope: int = 0,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from ..configs.contract import Record, check_inputs, under, unrecorded, unwrap_list
 from ..configs.schema import AttentionConfig, MemoryAttentionConfig
 from .attention import Attention, RoPEAttention
+from .kernels import check_kernel
 from .layer import MemoryAttentionLayer
 from .norm import LayerNorm
 from .options import options
 
-Frame = Float[Tensor, "N B C"]
+Frame = Float[Tensor, "N _B C"]
 Memory = Float[Tensor, "M _B K"]
 
 
@@ -75,7 +76,8 @@ class MemoryAttention(nn.Module):
     ) -> Frame:
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C].
 
-        The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
+        `curr` [N,1,C], or expanded from it, is a frame that all B objects share: what does not depend on
+        them is computed once. The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
         frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
@@ -90,6 +92,8 @@ class MemoryAttention(nn.Module):
             one_dtype=not torch.is_autocast_enabled(self.norm.weight.device.type),
         )
         x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
+        if _is_shared(x) and (query_pos is None or _is_shared(query_pos)):
+            x, query_pos = x[:1], None if query_pos is None else query_pos[:1]
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos
         x = record("input", x)
@@ -101,9 +105,26 @@ class MemoryAttention(nn.Module):
         x = record("norm", self.norm(x))
         return x.transpose(0, 1) if self.batch_first else x
 
+    def use_kernel(self, kernel: str | None = None, memory_space: bool | None = None) -> "MemoryAttention":
+        """Force the kernel, one of `kernels.KERNELS`, or the values' space in every attention; none: the fastest.
+
+        `memory_space` says whether values stay in memory space (true) or are projected for every head
+        (false). Both hold at inference only. Raises `ValueError` for a kernel of another name.
+        """
+        check_kernel(kernel)
+        for part in self.modules():
+            if isinstance(part, Attention):
+                part.kernel, part.memory_space = kernel, memory_space
+        return self
+
     def _arrange(self, tokens: Tensor | None) -> Tensor | None:
         """Tokens as the layers take them: batch-first."""
         return tokens.transpose(0, 1) if self.batch_first and tokens is not None else tokens
+
+
+def _is_shared(tokens: Float[Tensor, "B N C"]) -> bool:
+    """Whether every object of a batch has the same tokens: those of one, expanded as SAM 2 does it."""
+    return tokens.stride(0) == 0
 
 
 def _attention(config: AttentionConfig) -> Attention:

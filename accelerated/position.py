@@ -1,5 +1,6 @@
 """Step 2: where a token is. Sine encodings are added to tokens, rotary encodings turn queries and keys."""
 
+import functools
 from typing import TypeAlias
 
 import torch
@@ -64,12 +65,34 @@ def rotary_angles(
     return torch.cat([torch.outer(x, frequencies), torch.outer(y, frequencies)], dim=-1)
 
 
-def rotate(x: Float[Tensor, "*rest N d"], angles: Float[Tensor, "N half"]) -> Float[Tensor, "*rest N d"]:
-    """Turn each pair of channels (2i, 2i+1) of token t by angles[t, i], in float32 or better.
+@functools.lru_cache(maxsize=16)
+def kept_rotary_table(
+    height: int, width: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "N half 2"]:
+    """`rotary_table`, computed once for every grid and kept."""
+    with torch.inference_mode(False), torch.no_grad():
+        return rotary_table(height, width, head_dim, theta, device, dtype)
 
+
+def rotary_table(
+    height: int, width: int, head_dim: int, theta: float, device: Device, dtype: torch.dtype
+) -> Float[Tensor, "N half 2"]:
+    """Cosine and sine of `rotary_angles`, in float32 or better."""
+    angles = rotary_angles(height, width, head_dim, theta, device)
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).to(torch.promote_types(dtype, torch.float32))
+
+
+def rotate(x: Float[Tensor, "*rest N d"], table: Float[Tensor, "N half 2"]) -> Float[Tensor, "*rest N d"]:
+    """Turn each pair of channels (2i, 2i+1) of token t by the angle of table[t, i], in float32 or better.
+
+    A pair is a complex number, and the turn one product: one pass over memory. A compiler fuses the real
+    formula as well, and exported graphs have real numbers only.
     Source: RoFormer, Su et al., 2021, arXiv:2104.09864, equation 34.
     """
-    working = torch.promote_types(x.dtype, torch.float32)
-    cos, sin = angles.cos().to(working), angles.sin().to(working)
-    a, b = x.to(working).unflatten(-1, (x.shape[-1] // 2, 2)).unbind(-1)
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)
+    pairs = x.to(table.dtype).unflatten(-1, (x.shape[-1] // 2, 2))
+    if torch.compiler.is_compiling():
+        (a, b), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
+        turned = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    else:
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+    return turned.flatten(-2).to(x.dtype)

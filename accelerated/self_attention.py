@@ -10,7 +10,7 @@ from .options import options
 
 def self_attention(
     x: Float[Tensor, "B N C"],
-    query_pos: Float[Tensor, "B N C"] | None,
+    query_pos: Float[Tensor, "#B N C"] | None,
     norm: LayerNorm,
     attention: nn.Module,
     dropout: nn.Module,

@@ -37,7 +37,8 @@ def check_inputs(
     """Raise `TypeError` or `ValueError` for inputs that memory attention cannot take.
 
     `curr` [N,B,C] and `memory` [M,B,C_m], or [B,N,C] and [B,M,C_m] where `batch_first`; the positions
-    like them, or none. All are floating, and where `one_dtype` of the same dtype.
+    like them, or none. The batch of `curr` may be 1, a frame that all objects share. All are floating, and
+    where `one_dtype` of the same dtype.
     """
     layout = ("B", "{}", "{}") if batch_first else ("{}", "B", "{}")
     shapes = {
@@ -70,7 +71,7 @@ def check_inputs(
         pos = given.get(f"{name}_pos")
         if pos is not None and tuple(pos.shape) != shape:
             raise ValueError(f"{name}_pos has shape {tuple(pos.shape)}, expected the shape of {name}, {shape}")
-    if memory.shape[batch_axis] != curr.shape[batch_axis]:
+    if curr.shape[batch_axis] not in (1, memory.shape[batch_axis]):
         raise ValueError(
             f"memory has batch {memory.shape[batch_axis]}, expected the batch of curr, {curr.shape[batch_axis]}"
         )

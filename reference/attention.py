@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
+from ..configs.memory_space import memory_space_saves
 from ..configs.schema import check_head_widths
 from .module import Linear, Module
 from .position import rotary_angles, rotate
@@ -30,7 +31,7 @@ def softmax(logits: Float[np.ndarray, "*rest M"]) -> Float[np.ndarray, "*rest M"
 
 
 def scaled_dot_product_attention(
-    query: Float[np.ndarray, "B H N d"],
+    query: Float[np.ndarray, "#B H N d"],
     key: Float[np.ndarray, "B H M d"],
     value: Float[np.ndarray, "B H M c"],
 ) -> Float[np.ndarray, "B H N c"]:
@@ -45,7 +46,7 @@ def scaled_dot_product_attention(
 
 
 def tiled_scaled_dot_product_attention(
-    query: Float[np.ndarray, "B H N d"],
+    query: Float[np.ndarray, "#B H N d"],
     key: Float[np.ndarray, "B H M d"],
     value: Float[np.ndarray, "B H M c"],
     query_tile: int = 512,
@@ -61,13 +62,14 @@ def tiled_scaled_dot_product_attention(
     2022, arXiv:2205.14135, section 3.1.
     """
     working = np.promote_types(query.dtype, np.float32)
-    result = np.empty((*query.shape[:-1], value.shape[-1]), query.dtype)
+    batch, heads = key.shape[:2]
+    result = np.empty((batch, heads, query.shape[-2], value.shape[-1]), query.dtype)
     for row in range(0, query.shape[-2], query_tile):
         rows = np.s_[..., row : row + query_tile, :]
         scaled = query[rows].astype(working) / np.sqrt(query.shape[-1], dtype=working)
-        largest = np.full((*scaled.shape[:-1], 1), -np.inf, working)
+        largest = np.full((batch, heads, scaled.shape[-2], 1), -np.inf, working)
         total = np.zeros_like(largest)
-        weighted = np.zeros((*scaled.shape[:-1], value.shape[-1]), working)
+        weighted = np.zeros((*largest.shape[:-1], value.shape[-1]), working)
         for column in range(0, key.shape[-2], key_tile):
             columns = np.s_[..., column : column + key_tile, :]
             exponentials = scaled @ key[columns].astype(working).swapaxes(-1, -2)
@@ -83,14 +85,35 @@ def tiled_scaled_dot_product_attention(
 
 
 def attend(
-    query: Float[np.ndarray, "B H N d"],
+    query: Float[np.ndarray, "#B H N d"],
     key: Float[np.ndarray, "B H M d"],
     value: Float[np.ndarray, "B H M c"],
 ) -> Float[np.ndarray, "B H N c"]:
     """The textbook form while its logits are few, else the tiled one."""
-    logits = query[..., 0].size * key.shape[-2]
+    logits = query.shape[-2] * key[..., 0].size
     form = scaled_dot_product_attention if logits <= TEXTBOOK_LOGITS else tiled_scaled_dot_product_attention
     return form(query, key, value)
+
+
+def attend_in_memory_space(
+    query: Float[np.ndarray, "#B H N d"],
+    key: Float[np.ndarray, "B H M d"],
+    memory: Float[np.ndarray, "B M K"],
+    weight: Float[np.ndarray, "C K"],
+    bias: Float[np.ndarray, " C"],
+) -> Float[np.ndarray, "B H N d"]:
+    """`attend` to the values memory Wᵀ + b without computing them: weight the memories, then project their mean.
+
+    A query's weights p sum to one, so its weighted sum of values is Σ p (m Wᵀ + b) = (Σ p m) Wᵀ + b.
+    The sum over the M memories is then K wide instead of d, and W meets N means instead of M memories.
+    Each head has d of the C rows of W and b. Dropout on the weights would break it: what it leaves of
+    them no longer sums to one, and b would need that sum as its factor.
+    """
+    heads, head_dim = key.shape[1], key.shape[3]
+    batch, num_keys, memory_dim = memory.shape
+    mean = attend(query, key, np.broadcast_to(memory[:, None], (batch, heads, num_keys, memory_dim)))
+    weight = weight.reshape(heads, head_dim, memory_dim).astype(mean.dtype)
+    return mean @ weight.swapaxes(-1, -2) + bias.reshape(heads, 1, head_dim).astype(mean.dtype)
 
 
 class Attention(Module):
@@ -121,7 +144,7 @@ class Attention(Module):
 
     def forward(
         self,
-        q: Float[np.ndarray, "B N C"],
+        q: Float[np.ndarray, "#B N C"],
         k: Float[np.ndarray, "B M K"],
         v: Float[np.ndarray, "B M K"],
         num_k_exclude_rope: int = 0,
@@ -131,22 +154,27 @@ class Attention(Module):
         """Project, split into heads, encode positions, attend, merge the heads, project back.
 
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
+        Values are projected only where that is less work, or where somebody listens to the steps.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
-        value = record("v", split_heads(self.v_proj(v), self.num_heads))
-        query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
-        attended = record("attended", merge_heads(attend(query, key, value)))
-        return record("out", self.out_proj(attended))
+        if record is unrecorded and memory_space_saves(q.shape[1], k.shape[1], query.shape[-1], v.shape[-1]):
+            query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
+            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias)
+        else:
+            value = record("v", split_heads(self.v_proj(v), self.num_heads))
+            query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
+            heads = attend(query, key, value)
+        return record("out", self.out_proj(record("attended", merge_heads(heads))))
 
     def _encode(
         self,
-        query: Float[np.ndarray, "B H N d"],
+        query: Float[np.ndarray, "#B H N d"],
         key: Float[np.ndarray, "B H M d"],
         num_k_exclude_rope: int,
         grid: tuple[int, int] | None,
         record: Record,
-    ) -> tuple[Float[np.ndarray, "B H N d"], Float[np.ndarray, "B H M d"]]:
+    ) -> tuple[Float[np.ndarray, "#B H N d"], Float[np.ndarray, "B H M d"]]:
         return query, key
 
 
@@ -176,17 +204,18 @@ class RoPEAttention(Attention):
 
     def _encode(
         self,
-        query: Float[np.ndarray, "B H N d"],
+        query: Float[np.ndarray, "#B H N d"],
         key: Float[np.ndarray, "B H M d"],
         num_k_exclude_rope: int,
         grid: tuple[int, int] | None,
         record: Record,
-    ) -> tuple[Float[np.ndarray, "B H N d"], Float[np.ndarray, "B H M d"]]:
+    ) -> tuple[Float[np.ndarray, "#B H N d"], Float[np.ndarray, "B H M d"]]:
         """Rotate every query, and every key but the last `num_k_exclude_rope`: each frame's keys as one grid."""
-        batch, heads, num_queries, head_dim = query.shape
+        batch, heads, num_keys, head_dim = key.shape
+        num_queries = query.shape[-2]
         height, width = grid_of(num_queries, grid, self.feat_sizes)
-        check_pointers(num_k_exclude_rope, key.shape[-2])
-        num_rotated = key.shape[-2] - num_k_exclude_rope
+        check_pointers(num_k_exclude_rope, num_keys)
+        num_rotated = num_keys - num_k_exclude_rope
         frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
 
         angles = rotary_angles(height, width, head_dim, self.rope_theta)

@@ -9,9 +9,9 @@ from .norm import LayerNorm
 
 
 def cross_attention(
-    x: Float[np.ndarray, "B N C"],
+    x: Float[np.ndarray, "#B N C"],
     memory: Float[np.ndarray, "B M K"],
-    query_pos: Float[np.ndarray, "B N C"] | None,
+    query_pos: Float[np.ndarray, "#B N C"] | None,
     memory_pos: Float[np.ndarray, "B M K"] | None,
     norm: LayerNorm,
     attention: Attention,

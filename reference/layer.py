@@ -47,7 +47,7 @@ class MemoryAttentionLayer(Module):
     def _forward_sa(
         self,
         tgt: Float[np.ndarray, "B N C"],
-        query_pos: Float[np.ndarray, "B N C"] | None,
+        query_pos: Float[np.ndarray, "#B N C"] | None,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,
     ) -> Float[np.ndarray, "B N C"]:
@@ -55,9 +55,9 @@ class MemoryAttentionLayer(Module):
 
     def _forward_ca(
         self,
-        tgt: Float[np.ndarray, "B N C"],
+        tgt: Float[np.ndarray, "#B N C"],
         memory: Float[np.ndarray, "B M K"],
-        query_pos: Float[np.ndarray, "B N C"] | None,
+        query_pos: Float[np.ndarray, "#B N C"] | None,
         pos: Float[np.ndarray, "B M K"] | None,
         num_k_exclude_rope: int = 0,
         grid: tuple[int, int] | None = None,
@@ -79,10 +79,10 @@ class MemoryAttentionLayer(Module):
 
     def forward(
         self,
-        tgt: Float[np.ndarray, "B N C"],
+        tgt: Float[np.ndarray, "#B N C"],
         memory: Float[np.ndarray, "B M K"],
         pos: Float[np.ndarray, "B M K"] | None = None,
-        query_pos: Float[np.ndarray, "B N C"] | None = None,
+        query_pos: Float[np.ndarray, "#B N C"] | None = None,
         num_k_exclude_rope: int = 0,
         grid: tuple[int, int] | None = None,
         record: Record = unrecorded,

@@ -14,7 +14,7 @@ from .layer import MemoryAttentionLayer
 from .module import Module
 from .norm import LayerNorm
 
-Frame = Float[np.ndarray, "N B C"]
+Frame = Float[np.ndarray, "N _B C"]
 Memory = Float[np.ndarray, "M _B K"]
 
 
@@ -72,6 +72,7 @@ class MemoryAttention(Module):
     ) -> Frame:
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C], dtype as `curr`.
 
+        `curr` [N,1,C] is a frame that all B objects share: what does not depend on them is computed once.
         The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
         frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.

@@ -10,7 +10,7 @@ from .norm import LayerNorm
 
 def self_attention(
     x: Float[np.ndarray, "B N C"],
-    query_pos: Float[np.ndarray, "B N C"] | None,
+    query_pos: Float[np.ndarray, "#B N C"] | None,
     norm: LayerNorm,
     attention: Attention,
     pos_enc_at_attn: bool,

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from memory_attention.accelerated.position import kept_rotary_table
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -18,18 +20,19 @@ class Fault:
     new: dict[str, str]
 
 
-def _both(name: str, module: str, path: str, old: str, new: str) -> Fault:
-    packages = ("reference", "accelerated")
-    return Fault(name, module, path, dict.fromkeys(packages, old), dict.fromkeys(packages, new))
-
-
 FAULTS = [
-    _both(
+    Fault(
         "rotation by the wrong sign",
         "position",
         "rotate",
-        "a * cos - b * sin, a * sin + b * cos",
-        "a * cos + b * sin, b * cos - a * sin",
+        {
+            "reference": "a * cos - b * sin, a * sin + b * cos",
+            "accelerated": "torch.view_as_complex(table)",
+        },
+        {
+            "reference": "a * cos + b * sin, b * cos - a * sin",
+            "accelerated": "torch.view_as_complex(table).conj()",
+        },
     ),
     Fault(
         "pointers rotated",
@@ -38,7 +41,7 @@ FAULTS = [
         {"reference": "key[:, :, num_rotated:]], axis=2", "accelerated": "key[:, :, num_rotated:]], dim=2"},
         {
             "reference": "rotate(key[:, :, num_rotated:, None], angles[-1:])[..., 0, :]], axis=2",
-            "accelerated": "rotate(key[:, :, num_rotated:, None], angles[-1:])[..., 0, :]], dim=2",
+            "accelerated": "rotate(key[:, :, num_rotated:, None], table[-1:])[..., 0, :]], dim=2",
         },
     ),
     Fault(
@@ -121,9 +124,11 @@ def planted(fault: Fault, package: str) -> Iterator[None]:
     kept = [(each, each.__dict__[name]) for each in holders]
     for each, _ in kept:
         setattr(each, name, wrong)
+    kept_rotary_table.cache_clear()
     try:
         yield
     finally:
+        kept_rotary_table.cache_clear()
         for each, function in kept:
             setattr(each, name, function)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from cases import grids, lay_out, layouts, seeds
 from checks import error
 from memory_attention import accelerated, reference
-from memory_attention.accelerated import attention as fast_attention
 from memory_attention.accelerated import feed_forward as fast_feed_forward
+from memory_attention.accelerated import kernels
 from memory_attention.accelerated import norm as fast_norm
 from memory_attention.accelerated import position as fast_position
 from memory_attention.reference import attention, feed_forward, norm, position
@@ -51,9 +51,8 @@ def test_rotation(seed, grid, quarters, theta):
     fast_angles = fast_position.rotary_angles(*grid, 4 * quarters, theta)
     assert error(fast_angles.numpy(), angles) <= TIGHT
     x = np.random.default_rng(seed).standard_normal((2, 3, grid[0] * grid[1], 4 * quarters))
-    assert (
-        error(fast_position.rotate(torch.from_numpy(x), fast_angles).numpy(), position.rotate(x, angles)) <= TIGHT
-    )
+    table = fast_position.rotary_table(*grid, 4 * quarters, theta, "cpu", torch.float64)
+    assert error(fast_position.rotate(torch.from_numpy(x), table).numpy(), position.rotate(x, angles)) <= TIGHT
 
 
 @pytest.mark.parametrize(
@@ -66,8 +65,9 @@ def test_scaled_dot_product_attention(form, seed, sizes):
     shapes = [(2, heads, queries, width), (2, heads, keys, width), (2, heads, keys, value_width)]
     arrays = [rng.standard_normal(shape) for shape in shapes]
     truth = form(*arrays)
-    for twin in (fast_attention.scaled_dot_product_attention, fast_attention.textbook_attention):
-        assert error(twin(*tensors(*arrays)).numpy(), truth) <= TIGHT
+    for kernel in ("pytorch", "math", "tiled", "textbook"):
+        twin = kernels.scaled_dot_product_attention(*tensors(*arrays), kernel=kernel)
+        assert error(twin.numpy(), truth) <= TIGHT, kernel
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "glu"])

@@ -1,0 +1,100 @@
+"""Which form of attention, and which kernel, a problem gets: by FLOPs, by what is there, on GPUs by a trial."""
+
+import functools
+import time
+from typing import NamedTuple
+
+import torch
+
+from ..configs.memory_space import memory_space_saves
+from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
+
+FEW_LOGITS = 2**19
+"""Below so many logits (seven memories of a 16 × 16 grid) PyTorch's fused CPU kernel was the faster one."""
+
+
+class Form(NamedTuple):
+    """Values in memory space or projected for every head, and the kernel."""
+
+    memory_space: bool
+    kernel: str
+
+
+class Problem(NamedTuple):
+    """The sizes of an attention: B, H, N, M, d and the channels K of the memory."""
+
+    batch: int
+    heads: int
+    queries: int
+    keys: int
+    head_dim: int
+    memory_dim: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def saves(self) -> bool:
+        """Whether values in memory space are fewer FLOPs."""
+        return memory_space_saves(self.queries, self.keys, self.head_dim, self.memory_dim)
+
+
+PLAIN = Form(False, "pytorch")
+
+
+def choose_form(problem: Problem, kernel: str | None = None, memory_space: bool | None = None) -> Form:
+    """The form for inference; a `kernel` or `memory_space` that is given wins.
+
+    On CPUs large problems go to the tiled kernel, where memory space saves work. On GPUs the candidates
+    are tried once for every problem, and the fastest is kept.
+    """
+    if kernel is not None:
+        fits = kernel not in ("flash", "pytorch")
+        return Form(problem.saves and fits if memory_space is None else memory_space, kernel)
+    if torch.compiler.is_compiling() or problem.device.type not in ("cpu", "cuda"):
+        saves = problem.device.type == "cuda" and problem.saves
+        return Form(saves if memory_space is None else memory_space, "pytorch")
+    if problem.device.type == "cuda":
+        return fastest_form(problem, memory_space)
+    tiles = takes_tiles(problem.dtype, problem.device)
+    large = problem.batch * problem.heads * problem.queries * problem.keys >= FEW_LOGITS
+    in_memory_space = problem.saves and tiles and large if memory_space is None else memory_space
+    return Form(in_memory_space, "tiled" if in_memory_space and tiles and large else "pytorch")
+
+
+@functools.lru_cache(maxsize=256)
+def fastest_form(problem: Problem, memory_space: bool | None = None) -> Form:
+    """Try every kernel of PyTorch that can do the problem, on drawn numbers, and return the fastest form."""
+    spaces = [memory_space] if memory_space is not None else [False, True] if problem.saves else [False]
+    forms = [Form(space, kernel) for space in spaces for kernel in BACKENDS if kernel != "math"]
+    seconds = {form: _trial(problem, form) for form in forms}
+    best = min(seconds, key=seconds.__getitem__)
+    return best if seconds[best] < float("inf") else Form(spaces[0], "pytorch")
+
+
+@torch.no_grad()
+def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
+    """The least seconds of some turns; infinite where the kernel is not to be had."""
+
+    def draw(tokens: int, channels: int) -> torch.Tensor:
+        shape = (problem.batch, problem.heads, tokens, channels)
+        return torch.randn(shape, dtype=problem.dtype, device=problem.device)
+
+    width = problem.memory_dim if form.memory_space else problem.head_dim
+    query, key = draw(problem.queries, problem.head_dim), draw(problem.keys, problem.head_dim)
+    value = draw(problem.keys, width)
+    least = float("inf")
+    for _ in range(turns):
+        _wait(problem.device)
+        started = time.perf_counter()
+        try:
+            scaled_dot_product_attention(query, key, value, kernel=form.kernel)
+        except (ValueError, torch.OutOfMemoryError):
+            return float("inf")
+        _wait(problem.device)
+        least = min(least, time.perf_counter() - started)
+    return least
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
