@@ -161,6 +161,11 @@ class RoPEAttention(Attention):
         make_table = kept_rotary_table if keep else rotary_table
         table = make_table(height, width, head_dim, self.rope_theta, query.device, query.dtype)
         query = record("q_rotated", rotate(query, table))
-        framed = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
-        key = torch.cat([rotate(framed, table).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
-        return query, record("k_rotated", key)
+        spatial = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
+        if table.dtype == key.dtype and keep and not (torch.is_grad_enabled() and key.requires_grad):
+            turned = torch.empty_like(key)
+            rotate(spatial, table, out=turned[:, :, :num_rotated].unflatten(-2, (frames, num_queries)))
+            turned[:, :, num_rotated:] = key[:, :, num_rotated:]
+        else:
+            turned = torch.cat([rotate(spatial, table).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
+        return query, record("k_rotated", turned)

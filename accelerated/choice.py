@@ -2,6 +2,7 @@
 
 import functools
 import time
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -71,7 +72,6 @@ def fastest_form(problem: Problem, memory_space: bool | None = None) -> Form:
     return best if seconds[best] < float("inf") else Form(spaces[0], "pytorch")
 
 
-@torch.no_grad()
 def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
     """The least seconds of some turns; infinite where the kernel is not to be had."""
 
@@ -87,7 +87,9 @@ def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
         _wait(problem.device)
         started = time.perf_counter()
         try:
-            scaled_dot_product_attention(query, key, value, kernel=form.kernel)
+            # Why a kernel refuses is PyTorch's to warn of where somebody asked for that kernel.
+            with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+                scaled_dot_product_attention(query, key, value, kernel=form.kernel)
         except (ValueError, torch.OutOfMemoryError):
             return float("inf")
         _wait(problem.device)

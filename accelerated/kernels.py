@@ -58,7 +58,7 @@ def scaled_dot_product_attention(
         with sdpa_kernel(BACKENDS[kernel]):
             return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     except RuntimeError as error:
-        if "No available kernel" not in str(error):
+        if not any(said in str(error) for said in ("No available kernel", "No viable backend")):
             raise
         raise ValueError(
             f"kernel is {kernel!r}, which PyTorch does not have for {query.dtype} on {query.device.type} "
@@ -84,6 +84,11 @@ def check_kernel(kernel: str | None) -> None:
     """Raise `ValueError` for a name that is none of `KERNELS`; none leaves the choice open."""
     if kernel is not None and kernel not in KERNELS:
         raise ValueError(f"kernel is {kernel!r}, expected one of {', '.join(KERNELS)}")
+
+
+def pytorchs_pick(query: Tensor, key: Tensor, value: Tensor) -> str:
+    """Which of its kernels PyTorch would take: by widths, dtype and device, so the tensors may be small."""
+    return SDPBackend(torch._fused_sdp_choice(query, key, value)).name.lower()
 
 
 def takes_tiles(dtype: torch.dtype, device: torch.device) -> bool:

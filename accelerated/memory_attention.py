@@ -77,9 +77,9 @@ class MemoryAttention(nn.Module):
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C].
 
         `curr` [N,1,C], or expanded from it, is a frame that all B objects share: what does not depend on
-        them is computed once. The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
-        frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
-        Raises `TypeError` or `ValueError` naming the argument that does not fit.
+        them is computed once. The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is
+        the (h, w) of the frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C]
+        and [B,M,C_m]. Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         inputs = (unwrap_list(curr, "curr"), memory, unwrap_list(curr_pos, "curr_pos"), memory_pos)
         check_inputs(
@@ -92,8 +92,9 @@ class MemoryAttention(nn.Module):
             one_dtype=not torch.is_autocast_enabled(self.norm.weight.device.type),
         )
         x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
-        if _is_shared(x) and (query_pos is None or _is_shared(query_pos)):
-            x, query_pos = x[:1], None if query_pos is None else query_pos[:1]
+        # Layers of others may not know how to share.
+        if isinstance(self.layers[0].cross_attn_image, Attention) and _is_shared(x, query_pos):
+            x, query_pos = (tokens if tokens is None else tokens[:1] for tokens in (x, query_pos))
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos
         x = record("input", x)
@@ -122,9 +123,9 @@ class MemoryAttention(nn.Module):
         return tokens.transpose(0, 1) if self.batch_first and tokens is not None else tokens
 
 
-def _is_shared(tokens: Float[Tensor, "B N C"]) -> bool:
-    """Whether every object of a batch has the same tokens: those of one, expanded as SAM 2 does it."""
-    return tokens.stride(0) == 0
+def _is_shared(*frames: Float[Tensor, "B N C"] | None) -> bool:
+    """Whether every object has the same frame: that of one, expanded as SAM 2 does it."""
+    return all(frame is None or frame.stride(0) == 0 for frame in frames)
 
 
 def _attention(config: AttentionConfig) -> Attention:

@@ -70,6 +70,8 @@ class MemoryBank(nn.Module):
         self.memories: dict[int, Float[Tensor, "B K h w"]] = {}
         self.pointers: dict[int, Float[Tensor, "B C"]] = {}
         self.conditioning: tuple[int, ...] = ()
+        self._positions: dict[int, Float[Tensor, "hw K"]] = {}
+        self._positions_are_for: tuple[object, ...] = ()
 
     def add(
         self,
@@ -79,10 +81,11 @@ class MemoryBank(nn.Module):
         conditioning: bool = False,
         absent: Bool[Tensor, " B"] | None = None,
     ) -> None:
-        """Store what a frame gave: its memory, and its object pointer if it has one; no copies are made.
+        """Store what a frame gave: its memory, and its object pointer if it has one.
 
-        `conditioning` frames are those that were prompted. `absent` says which objects were judged absent:
-        to their memories `no_obj_embed_spatial` is added, where it is set.
+        They are kept on the bank's device, the memory channels last, as `tokens` needs it. `conditioning`
+        frames are those that were prompted. `absent` says which objects were judged absent: to their
+        memories `no_obj_embed_spatial` is added, where it is set.
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         frame = check_new_frame(frame, self.memories.keys() | self.pointers.keys())
@@ -91,9 +94,10 @@ class MemoryBank(nn.Module):
         if self.no_obj_embed_spatial is not None and absent is not None:
             embedding = absent[:, None, None, None] * self.no_obj_embed_spatial[:, :, None, None]
             memory = (memory + embedding).to(memory.dtype)
-        self.memories[frame] = memory
+        device = self.maskmem_tpos_enc.device
+        self.memories[frame] = memory.to(device, memory_format=torch.channels_last)
         if pointer is not None:
-            self.pointers[frame] = pointer
+            self.pointers[frame] = pointer.to(device)
         if conditioning:
             self.conditioning += (frame,)
 
@@ -135,48 +139,55 @@ class MemoryBank(nn.Module):
         pointers = pointer_frames(
             frame, num_frames, self.conditioning, self.pointers, self.settings, backwards, training
         )
-        memory, memory_pos = self._spatial_tokens(memories)
+        tokens = [self._spatial_tokens(number) for number, _ in memories]
+        dtype, (height, width) = tokens[0].dtype, self.memories[memories[0][0]].shape[-2:]
+        positions = [self._spatial_position(slot, height, width, dtype) for _, slot in memories]
         num_obj_ptr_tokens = 0
         if pointers:
-            pointer, pointer_pos = self._pointer_tokens(pointers, pointer_reach(num_frames, self.settings))
-            memory = torch.cat([memory, pointer])
-            memory_pos = torch.cat([memory_pos, pointer_pos])
-            num_obj_ptr_tokens = len(pointer)
+            pointer, position = self._pointer_tokens(pointers, pointer_reach(num_frames, self.settings))
+            num_obj_ptr_tokens = pointer.shape[1]
+            tokens, positions = [*tokens, pointer], [*positions, position]
+        # Joined batch-first, which is how the attention takes them, and only seen sequence-first.
+        memory = torch.cat(tokens, dim=1).transpose(0, 1)
         return MemoryTokens(
             memory,
-            memory_pos.to(memory.dtype).expand(-1, memory.shape[1], -1),
+            torch.cat(positions).to(memory.dtype)[:, None].expand(-1, memory.shape[1], -1),
             num_obj_ptr_tokens,
             tuple(number for number, _ in memories),
             tuple(number for number, _ in pointers),
         )
 
-    def _spatial_tokens(
-        self, chosen: list[tuple[int, int]]
-    ) -> tuple[Float[Tensor, "M B K"], Float[Tensor, "M 1 K"]]:
-        """Flatten (frame, slot) after (frame, slot) row by row: place in the image + place in time (float64).
+    def _spatial_tokens(self, number: int) -> Float[Tensor, "B hw K"]:
+        """A frame's memory row by row, batch-first: a view, as memories are kept channels last."""
+        memory = self.memories[number].to(self.maskmem_tpos_enc.device)
+        return memory.permute(0, 2, 3, 1).flatten(1, 2)
+
+    def _spatial_position(self, slot: int, height: int, width: int, dtype: torch.dtype) -> Float[Tensor, "hw K"]:
+        """Place in the image + place in time, added in float64; kept for the next frame, but in training.
 
         Slot t has `maskmem_tpos_enc[num_maskmem − t − 1]`: slot 0 the last entry, the frame before the first.
         """
-        device = self.maskmem_tpos_enc.device
-        memory = torch.stack([self.memories[number].to(device) for number, _ in chosen])
-        count, batch, channels, height, width = memory.shape
-        tokens = memory.permute(0, 3, 4, 1, 2).reshape(count * height * width, batch, channels)
-        place = sine_encoding_2d(height, width, channels, device).reshape(1, height * width, 1, channels)
-        time = self.maskmem_tpos_enc[[self.settings.num_maskmem - slot - 1 for _, slot in chosen]]
-        return tokens, (place + time).reshape(count * height * width, 1, channels)
+        learned = self.maskmem_tpos_enc
+        version = None if learned.is_inference() else learned._version
+        wanted = (height, width, dtype, learned.device, learned.data_ptr(), version)
+        if self._positions_are_for != wanted or torch.is_grad_enabled():
+            self._positions, self._positions_are_for = {}, wanted
+        if slot not in self._positions:
+            place = sine_encoding_2d(height, width, self.memory_dim, learned.device).flatten(0, 1)
+            self._positions[slot] = (place + learned[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
+        return self._positions[slot]
 
     def _pointer_tokens(
         self, chosen: list[tuple[int, int]], reach: int
-    ) -> tuple[Float[Tensor, "M B K"], Float[Tensor, "M 1 K"]]:
+    ) -> tuple[Float[Tensor, "B P K"], Float[Tensor, "P K"]]:
         """Split (frame, distance) after (frame, distance) into C / C_m tokens, in channel order.
 
         All of a pointer's tokens are at the same place in time: distance / max(1, P − 1), encoded.
         """
         device = self.maskmem_tpos_enc.device
-        pointer = torch.stack([self.pointers[number].to(device) for number, _ in chosen])
-        count, batch, channels = pointer.shape
+        pointer = torch.stack([self.pointers[number].to(device) for number, _ in chosen], dim=1)
+        batch, count, channels = pointer.shape
         parts = channels // self.memory_dim
-        tokens = pointer.reshape(count, batch, parts, self.memory_dim).transpose(1, 2)
         distances = torch.tensor([distance for _, distance in chosen], dtype=torch.float64, device=device)
         time = distances / max(1, reach - 1)
         if not self.settings.add_tpos_enc_to_obj_ptrs:
@@ -186,8 +197,8 @@ class MemoryBank(nn.Module):
             position = self.obj_ptr_tpos_proj(encoded.to(self.obj_ptr_tpos_proj.weight.dtype))
         else:
             position = sine_encoding_1d(time, self.memory_dim)
-        position = position.repeat_interleave(parts, dim=0)[:, None]
-        return tokens.reshape(count * parts, batch, self.memory_dim), position
+        tokens = pointer.reshape(batch, count * parts, self.memory_dim)
+        return tokens, position.repeat_interleave(parts, dim=0)
 
     def first_frame(self, features: Float[Tensor, "N B C"]) -> Float[Tensor, "N B C"]:
         """features + `no_mem_embed`, which skip the attention: the first prompted frame remembers nothing.

@@ -82,17 +82,22 @@ def rotary_table(
     return torch.stack([angles.cos(), angles.sin()], dim=-1).to(torch.promote_types(dtype, torch.float32))
 
 
-def rotate(x: Float[Tensor, "*rest N d"], table: Float[Tensor, "N half 2"]) -> Float[Tensor, "*rest N d"]:
+def rotate(
+    x: Float[Tensor, "*rest N d"], table: Float[Tensor, "N half 2"], out: Float[Tensor, "*rest N d"] | None = None
+) -> Float[Tensor, "*rest N d"]:
     """Turn each pair of channels (2i, 2i+1) of token t by the angle of table[t, i], in float32 or better.
 
     A pair is a complex number, and the turn one product: one pass over memory. A compiler fuses the real
-    formula as well, and exported graphs have real numbers only.
+    formula as well, and exported graphs have real numbers only. The result is written to `out` where it is
+    given, without gradients and in the table's dtype.
     Source: RoFormer, Su et al., 2021, arXiv:2104.09864, equation 34.
     """
-    pairs = x.to(table.dtype).unflatten(-1, (x.shape[-1] // 2, 2))
+    half = x.shape[-1] // 2
+    pairs = x.to(table.dtype).unflatten(-1, (half, 2))
     if torch.compiler.is_compiling():
         (a, b), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
         turned = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
-    else:
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
-    return turned.flatten(-2).to(x.dtype)
+        return turned.flatten(-2).to(x.dtype)
+    place = None if out is None else torch.view_as_complex(out.unflatten(-1, (half, 2)))
+    product = torch.mul(torch.view_as_complex(pairs), torch.view_as_complex(table), out=place)
+    return torch.view_as_real(product).flatten(-2).to(x.dtype)

@@ -1,6 +1,6 @@
 """The PyTorch twin as a backend."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ except ModuleNotFoundError:
 from .accelerated import MemoryAttention
 from .backends import Network
 from .configs import Config
-from .configs.contract import Record, unrecorded
+from .configs.contract import Record
 from .weights import PREFIX
 
 
@@ -50,8 +50,16 @@ class TorchNetwork:
     ) -> None:
         self.device, self.dtype = device, dtype
         self.module = MemoryAttention.from_config(config.memory_attention).to(device, dtype).eval()
+        self.call: Callable[..., Any] = self.module
         own = {name.removeprefix(PREFIX): w for name, w in weights.items() if name.startswith(PREFIX)}
         self.module.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in own.items()})
+
+    def tune(self, kernel: str | None, compiled: bool) -> None:
+        """Force an attention kernel, or compile the network; on a GPU with CUDA graphs."""
+        self.module.use_kernel(kernel)
+        if compiled:
+            graphs = self.device.type == "cuda"
+            self.call = torch.compile(self.module, mode="reduce-overhead" if graphs else None)
 
     def __call__(
         self,
@@ -65,11 +73,25 @@ class TorchNetwork:
     ) -> Any:
         arrays = (curr, memory, curr_pos, memory_pos)
         inputs = [None if array is None else self._to_tensor(array) for array in arrays]
-        listen = unrecorded if record is None else _in_numpy(record)
         if isinstance(curr, torch.Tensor):
-            return self.module(*inputs, num_obj_ptr_tokens, grid, listen).to(curr.device)
+            return self._run(inputs, num_obj_ptr_tokens, grid, record).to(curr.device)
         with torch.inference_mode():
-            return to_numpy(self.module(*inputs, num_obj_ptr_tokens, grid, listen))
+            return to_numpy(self._run(inputs, num_obj_ptr_tokens, grid, record))
+
+    def _run(
+        self,
+        inputs: list[torch.Tensor | None],
+        num_obj_ptr_tokens: int,
+        grid: tuple[int, int] | None,
+        record: Record | None,
+    ) -> torch.Tensor:
+        if record is not None:
+            return self.module(*inputs, num_obj_ptr_tokens, grid, _in_numpy(record))
+        if self.call is self.module:
+            return self.module(*inputs, num_obj_ptr_tokens, grid)
+        torch.compiler.cudagraph_mark_step_begin()
+        # The next call of a CUDA graph overwrites what this one returned.
+        return self.call(*inputs, num_obj_ptr_tokens, grid).clone()
 
     def _to_tensor(self, array: Any) -> torch.Tensor:
         # NumPy arrays may be read-only or have negative strides, which tensors cannot.

@@ -15,7 +15,7 @@ from .compare import StepDifference, compare
 from .configs import Config, bank_parameter_shapes, load_config
 from .configs.contract import grid_of
 from .console import console, progress_bar
-from .cost import step_costs
+from .cost import bank_bytes, needed_flops, step_costs
 from .files import check_writable, whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
@@ -113,26 +113,52 @@ def info(
         f"N = {height} × {width} = {height * width:,} query tokens; M = {frames} memories + {pointers} pointer "
         f"tokens = {tokens:,}; the memory bank has {_count(bank_parameter_shapes(parsed)):,} parameters more."
     )
-    console.print(f"Attention kernel here: {_kernel(parsed, device, dtype)}")
+    needed = needed_flops(parsed, height * width, tokens, objects)
+    console.print(
+        f"At inference {needed / 1e9:.1f} GFLOP are enough: values stay in memory space where that saves work, "
+        "and objects share what does not depend on them."
+    )
+    if bank.num_maskmem:
+        console.print(_stream(parsed, objects, itemsize))
+    console.print(f"Attention here: {_kernel(parsed, device, dtype, height * width, tokens)}")
 
 
 def _count(shapes: dict[str, tuple[int, ...]]) -> int:
     return sum(int(np.prod(shape)) for shape in shapes.values())
 
 
-def _kernel(config: Config, device: str | None, dtype: str) -> str:
+def _stream(config: Config, objects: int, itemsize: int) -> str:
+    """What a memory bank holds at most, however long the video is."""
+    one, two = (bank_bytes(config, objects, itemsize, prompted) / 1e6 for prompted in (1, 2))
+    limit = config.memory_bank.max_cond_frames_in_attn
+    more = "" if limit == -1 else f", up to {limit + 1} of them"
+    return (
+        f"Streaming: a bank that forgets after every frame holds at most {one:.2g} MB with one prompted frame, "
+        f"and {two - one:.2g} MB more for each further one{more}."
+    )
+
+
+def _kernel(config: Config, device: str | None, dtype: str, queries: int, keys: int) -> str:
+    """Which form and kernel the accelerated backend takes for a cross-attention of that size."""
     try:
         import torch
 
-        from .accelerated.kernels import kernel_in_use
+        from .accelerated.choice import Problem, choose_form
+        from .accelerated.kernels import pytorchs_pick
         from .accelerated_backend import find_device
     except ModuleNotFoundError:
         return "NumPy only (PyTorch is not installed)"
     where = find_device(device)
     attention = config.memory_attention.layer.cross_attention
-    shape = (1, attention.num_heads, 8, attention.head_dim)
-    query = torch.empty(shape, device=where, dtype=getattr(torch, dtype))
-    return f"{kernel_in_use(query, query, query)} (PyTorch {torch.__version__}, {where})"
+    heads, width, torch_dtype = attention.num_heads, attention.head_dim, getattr(torch, dtype)
+    problem = Problem(1, heads, queries, keys, width, attention.key_dim, torch_dtype, where)
+    form = choose_form(problem)
+    kernel = form.kernel
+    if kernel == "pytorch":
+        few = torch.empty((1, heads, 8, width), device=where, dtype=torch_dtype)
+        kernel = f"PyTorch's {pytorchs_pick(few, few, few)}"
+    space = "in memory space" if form.memory_space else "projected for every head"
+    return f"values {space}, kernel {kernel} (PyTorch {torch.__version__}, {where})"
 
 
 @app.command(epilog="Example: memory-attention run --inputs frame.npz --output out.npz --backend accelerated")

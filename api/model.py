@@ -20,7 +20,14 @@ class Model:
     """SAM 2's memory attention with weights, on one backend."""
 
     def __init__(
-        self, config: Config, weights: Weights, backend: str | None, device: str | None, dtype: str
+        self,
+        config: Config,
+        weights: Weights,
+        backend: str | None,
+        device: str | None,
+        dtype: str,
+        kernel: str | None = None,
+        compiled: bool = False,
     ) -> None:
         if dtype not in BOUNDS:
             raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(BOUNDS)}")
@@ -34,6 +41,12 @@ class Model:
         self.device = device
         self.backend, found = find_backend(backend)
         self.network: Network = found.build(config, weights, device, dtype)
+        if kernel is not None or compiled:
+            tune = getattr(self.network, "tune", None)
+            if tune is None:
+                asked = f"kernel is {kernel!r}" if kernel is not None else f"compiled is {compiled}"
+                raise ValueError(f"{asked}, but the {self.backend} backend has no such choice")
+            tune(kernel, compiled)
 
     def __repr__(self) -> str:
         return f"Model({self.config.name!r}, backend={self.backend!r}, dtype={self.dtype!r})"
@@ -49,8 +62,9 @@ class Model:
     ) -> Any:
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C] in the model's dtype.
 
-        Takes and returns NumPy arrays (float32 for bfloat16); the accelerated backend also takes torch
-        tensors and returns one on their device, with gradients. The last `num_obj_ptr_tokens` of the
+        `curr` [N,1,C] is a frame that all B objects share. Takes and returns NumPy arrays (float32 for
+        bfloat16); the accelerated backend also takes torch tensors and returns one on their device, with
+        gradients; under `torch.no_grad` it takes its fast paths. The last `num_obj_ptr_tokens` of the
         memory are object pointers. Raises `TypeError` or `ValueError` naming the argument that does not
         fit, and warns of NaN or infinity.
         """
@@ -142,6 +156,8 @@ def load(
     seed: int = 0,
     device: str | None = None,
     dtype: str = "float32",
+    kernel: str | None = None,
+    compiled: bool = False,
 ) -> Model:
     """Load SAM 2's memory attention.
 
@@ -150,6 +166,8 @@ def load(
     reference. `weights`: the path of a checkpoint, a mapping of SAM 2's names to arrays, or none, and
     then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
     takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
+    `kernel`: one of `accelerated.kernels.KERNELS`; none takes the fastest. `compiled`: through
+    `torch.compile`, on a GPU with CUDA graphs. Both are the accelerated backend's.
     """
     parsed = load_config(config)
     if not is_whole_number(seed) or seed < 0:
@@ -157,4 +175,4 @@ def load(
     if weights is not None and not isinstance(weights, str | os.PathLike | Mapping):
         raise TypeError(f"weights is {type(weights).__name__}, expected a path, a mapping of names, or none")
     parameters = draw_weights(parsed, seed) if weights is None else read_weights(weights, parsed)
-    return Model(parsed, parameters, backend, device, dtype)
+    return Model(parsed, parameters, backend, device, dtype, kernel, compiled)

@@ -73,8 +73,8 @@ class MemoryAttention(Module):
         """Let a frame's tokens `curr` [N,B,C] look at `memory` [M,B,C_m]; returns [N,B,C], dtype as `curr`.
 
         `curr` [N,1,C] is a frame that all B objects share: what does not depend on them is computed once.
-        The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the
-        frame, else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
+        The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the frame,
+        else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         inputs = (unwrap_list(curr, "curr"), memory, unwrap_list(curr_pos, "curr_pos"), memory_pos)

@@ -21,11 +21,26 @@ def error(result: np.ndarray, truth: np.ndarray) -> float:
     return float(np.abs(result.astype(np.float64) - truth).max()) / magnitude
 
 
-def check_equivalence(case: Case, backend: str, device: str, dtype: str) -> None:
-    """Every step within the bound of its dtype, and the whole at most twice as wrong as the textbook formula."""
+def check_equivalence(
+    case: Case,
+    backend: str,
+    device: str,
+    dtype: str,
+    kernel: str | None = None,
+    memory_space: bool | None = None,
+    compiled: bool = False,
+) -> None:
+    """Every step within the bound of its dtype, and the whole at most twice as wrong as the textbook formula.
+
+    `kernel`, `memory_space` and `compiled` force the accelerated backend's choices.
+    """
     case = rounded(case, dtype)
     truth = ma.load(case.config, "reference", case.weights, dtype="float64").trace(*case.inputs)
-    model = ma.load(case.config, backend, case.weights, device=_device(backend, device), dtype=dtype)
+    model = ma.load(
+        case.config, backend, case.weights, device=_device(backend, device), dtype=dtype, compiled=compiled
+    )
+    if kernel is not None or memory_space is not None:
+        model.network.module.use_kernel(kernel, memory_space)
     steps = model.trace(*case.inputs)
     assert list(steps) == list(truth), "the steps differ"
 

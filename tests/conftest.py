@@ -28,5 +28,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def choices(request: pytest.FixtureRequest) -> dict[str, object]:
+    """What the flags force in the accelerated backend."""
+    return {name: request.config.getoption(f"--{name}") for name in ("kernel", "compiled")}
+
+
+@pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     return request.config.getoption("--device") or "cpu"

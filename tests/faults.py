@@ -38,10 +38,10 @@ FAULTS = [
         "pointers rotated",
         "attention",
         "RoPEAttention._encode",
-        {"reference": "key[:, :, num_rotated:]], axis=2", "accelerated": "key[:, :, num_rotated:]], dim=2"},
+        {"reference": "key[:, :, num_rotated:]], axis=2", "accelerated": "= key[:, :, num_rotated:]"},
         {
             "reference": "rotate(key[:, :, num_rotated:, None], angles[-1:])[..., 0, :]], axis=2",
-            "accelerated": "rotate(key[:, :, num_rotated:, None], table[-1:])[..., 0, :]], dim=2",
+            "accelerated": "= rotate(key[:, :, num_rotated:, None], table[-1:])[..., 0, :]",
         },
     ),
     Fault(

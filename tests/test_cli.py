@@ -49,7 +49,7 @@ def test_info(capfd):
     assert "2 × 16 × 16" in out
     total = sum(np.prod(shape) for shape in ma.parameter_shapes(CONFIG).values())
     assert f"{total:,}" in out
-    assert "Attention kernel here:" in out
+    assert "Attention here: values projected for every head, kernel PyTorch's flash_attention" in out
 
 
 @pytest.mark.parametrize("backend", ["reference", "accelerated"])

@@ -12,8 +12,8 @@ from memory_attention.tolerances import bound
 
 
 @given(case=cases())
-def test_every_step_and_the_whole(case, backend, device, dtype):
-    check_equivalence(case, backend, device, dtype)
+def test_every_step_and_the_whole(case, backend, device, dtype, choices):
+    check_equivalence(case, backend, device, dtype, **choices)
 
 
 @given(case=cases())

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import memory_attention as ma
+from checks import error
 from memory_attention.backends import ENTRY_POINTS
 from memory_attention.inputs import draw_inputs
+from memory_attention.tolerances import bound
 
 CONFIG = ma.load_config("tiny")
 INPUTS = draw_inputs(CONFIG)
@@ -98,7 +100,8 @@ def test_a_trace_has_every_step_in_order_and_no_matrix(backend):
         "layers.0.self_attn.k_rotated",
     ]
     assert list(steps)[-2:] == ["layers.3.feed_forward", "norm"]
-    np.testing.assert_array_equal(steps["norm"].swapaxes(0, 1), model(*inputs))
+    # A call may leave the values in memory space; a trace shows them.
+    assert error(model(*inputs), steps["norm"].swapaxes(0, 1)) <= bound("float32")
     queries, keys = inputs.curr.shape[0], inputs.memory.shape[0]
     assert not any({queries, keys} <= set(step.shape) for step in steps.values())
     assert not any(step.shape.count(queries) > 1 for step in steps.values())
