@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from . import tracking_cli
+from . import bench_cli, tracking_cli
 from .backends import find_backend
 from .compare import StepDifference, compare
 from .configs import Config, bank_parameter_shapes, load_config
@@ -358,4 +358,5 @@ def _token(query: str | None, grid: tuple[int, int]) -> int:
     return row * width + column
 
 
+bench_cli.add_to(app)
 tracking_cli.add_to(app)

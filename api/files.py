@@ -55,9 +55,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"output: no such folder: {Path(path).parent}")
 
 
-def require(package: str, what: str) -> None:
-    """Raise `ModuleNotFoundError`, naming the extra `notebooks`, if a package that it brings is missing."""
+def require(package: str, what: str, extra: str = "notebooks") -> None:
+    """Raise `ModuleNotFoundError`, naming the extra that brings it, if a package is missing."""
     try:
         importlib.import_module(package)
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{what} needs {package}: pip install 'memory-attention[notebooks]'") from None
+        raise ModuleNotFoundError(f"{what} needs {package}: pip install 'memory-attention[{extra}]'") from None
