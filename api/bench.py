@@ -130,18 +130,15 @@ def measure(
     clock = Clock(setting.device)
     with torch.inference_mode():
         contenders = {name: _build(name, config, weights, case, setting) for name in names}
-        calls: dict[str, Callable[[], Any]] = {"matrix product": _matrix_product(setting)}
+        product = _matrix_product(setting)
+        results: dict[str, np.ndarray] = {}
         if case.frames == 1:
-            results = {}
-            for name, contender in contenders.items():
-                progress(f"{case.name}: {name}, first call")
-                call = _one_frame(contender, inputs)
-                results[name] = contender.to_numpy(call())
-                calls[name] = call
+            calls = {name: _one_frame(contender, inputs) for name, contender in contenders.items()}
+            results = {name: contenders[name].to_numpy(call()) for name, call in calls.items()}
+            calls["matrix product"] = product
             seconds = _in_turns(calls, clock, turns, lambda step: progress(f"{case.name}: {step}"))
         else:
-            results = {}
-            seconds = _videos(contenders, calls, config, case, setting, clock, progress)
+            seconds = _videos(contenders, {"matrix product": product}, config, case, setting, clock, progress)
         rate = 2 * _matrix_side(setting) ** 3 / statistics.median(seconds.pop("matrix product"))
     needed = _needed(config, case)
     # A video is one run of many frames, and its time their sum.
@@ -155,14 +152,14 @@ def measure(
         for name, result in results.items():
             largest = np.abs(truth).max()
             rows[name]["error"] = float(np.abs(result.reshape(truth.shape) - truth).max() / largest)
-    del contenders, calls, results
+    del contenders, results
     for name, row in rows.items():
         if PEER in rows:
             row["times_faster_than_peer"] = rows[PEER]["time"] / row["time"]
             pairs = [theirs / ours for theirs, ours in zip(seconds[PEER], seconds[name], strict=True)]
             row["least"], row["most"] = min(pairs), max(pairs)
         row["share_of_floor"] = needed / rate / row["time"]
-        if memory and case.frames == 1:
+        if memory and case.frames == case.objects == 1:
             progress(f"{case.name}: memory of {name}")
             row["peak_mb"] = peak_memory(case, name, setting)
     return {
@@ -234,15 +231,20 @@ def _in_turns(
     calls: dict[str, Callable[[], Any]], clock: Clock, turns: int, progress: Callable[[str], None]
 ) -> dict[str, list[float]]:
     """The seconds of every call in every turn; in a turn each is called in the same order."""
-    repeats = {}
-    for name, call in calls.items():
-        call()
-        repeats[name] = max(1, round(LEAST_SECONDS / clock.seconds(call)))
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    repeats = dict.fromkeys(calls, 1)
+    # What is compiled or captured on a GPU is so in the first calls.
+    for call in calls.values():
+        for _ in range(3 if clock.cuda else 0):
+            call()
     for turn in range(turns):
         for name, call in calls.items():
             progress(f"turn {turn + 1} of {turns}, {name}")
-            seconds[name].append(clock.seconds(call, repeats[name]))
+            mean = clock.seconds(call, repeats[name])
+            if turn == 0 and mean < LEAST_SECONDS:
+                repeats[name] = round(LEAST_SECONDS / mean)
+                mean = clock.seconds(call, repeats[name])
+            seconds[name].append(mean)
     return seconds
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from .plots import Figure
 
@@ -54,8 +54,11 @@ def draw_growth(result: dict[str, Any]) -> Figure:
 
 def _longest(cases: list[dict[str, Any]], fixed: str, varied: str) -> list[dict[str, Any]]:
     """The cases with the same `fixed` of which there are most, by `varied`."""
-    groups = [[case for case in cases if case[fixed] == value] for value in {case[fixed] for case in cases}]
-    return sorted(max(groups, key=len, default=[]), key=lambda case: case[varied])
+    longest: list[dict[str, Any]] = []
+    for value in {case[fixed] for case in cases}:
+        group = [case for case in cases if case[fixed] == value]
+        longest = max(longest, group, key=len)
+    return sorted(longest, key=lambda case: case[varied])
 
 
 def _draw(axis: Any, cases: list[dict[str, Any]], key: str, field: str) -> None:
@@ -73,6 +76,7 @@ def _draw(axis: Any, cases: list[dict[str, Any]], key: str, field: str) -> None:
     axis.xaxis.set_major_locator(FixedLocator(places))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.grid(visible=True, which="major", color="#dddddd", linewidth=0.7)
