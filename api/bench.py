@@ -118,7 +118,8 @@ def measure(
 ) -> dict[str, Any]:
     """Time the contenders of a case in turns; also their errors, their peak memory, and the floor.
 
-    Errors are relative to the reference in float64. The floor is the time that the needed FLOPs take at
+    Errors are root mean squares over the output, and the largest, relative to its largest number in the
+    reference in float64. The floor is the time that the needed FLOPs take at
     the rate of a large matrix product, measured in the same turns. `progress` is told what comes next.
     """
     import torch
@@ -150,8 +151,9 @@ def measure(
         progress(f"{case.name}: the truth, in float64")
         truth = load(config, "reference", weights, dtype="float64")(*_rounded(inputs, setting.dtype))
         for name, result in results.items():
-            largest = np.abs(truth).max()
-            rows[name]["error"] = float(np.abs(result.reshape(truth.shape) - truth).max() / largest)
+            error = np.abs(result.reshape(truth.shape) - truth) / np.abs(truth).max()
+            rows[name]["error"] = float(np.sqrt(np.mean(error**2)))
+            rows[name]["largest_error"] = float(error.max())
     del contenders, results
     for name, row in rows.items():
         if PEER in rows:

@@ -93,7 +93,7 @@ def print_case(case: dict[str, Any]) -> None:
         title=case["name"],
         caption=f"{case['needed_gflop']:.1f} GFLOP needed; matrix product {rate:.0f} GFLOP/s; floor {floor:.3g} s",
     )
-    for column in ("", "times faster than transformers", "share of the floor", "seconds", "error", "MB"):
+    for column in ("", "times faster than transformers", "share of the floor", "seconds", "mean error", "MB"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in case["contenders"].items():
         faster = ""

@@ -34,14 +34,11 @@ class Contender:
 
 
 def available(device: str, compiled: bool) -> list[str]:
-    """The contenders that this machine has, the peer last among equals."""
-    found = ["fast", "plain", "textbook"]
-    found += ["reference"] if device == "cpu" else []
+    """The contenders that this machine has."""
     has_peer = importlib.util.find_spec("transformers") is not None
-    found += [PEER] if has_peer else []
-    if compiled:
-        found += ["fast compiled"] + (["transformers compiled"] if has_peer else [])
-    return found
+    peers = [PEER, "transformers compiled"] if has_peer else []
+    ours = ["fast", "plain", "textbook", *(["reference"] if device == "cpu" else []), "fast compiled"]
+    return [name for name in CONTENDERS if name in (*ours, *peers) and (compiled or "compiled" not in name)]
 
 
 def build_contender(

@@ -9,7 +9,7 @@ from ..configs.schema import check_head_widths
 from .module import Linear, Module
 from .position import rotary_angles, rotate
 
-TEXTBOOK_LOGITS = 2**24
+TEXTBOOK_LOGITS = 2**22
 
 
 def split_heads(x: Float[np.ndarray, "B T C"], num_heads: int) -> Float[np.ndarray, "B H T d"]:
