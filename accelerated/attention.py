@@ -9,6 +9,7 @@ from ..configs.schema import check_head_widths
 from .choice import PLAIN, Form, Problem, choose_form
 from .kernels import scaled_dot_product_attention
 from .position import kept_rotary_table, rotary_table, rotate
+from .tracing import is_traced
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -100,11 +101,12 @@ class Attention(nn.Module):
         """The form and kernel of this call."""
         learning = self.training or (torch.is_grad_enabled() and (query.requires_grad or v.requires_grad))
         # A module that took the place of v_proj may be no linear layer, or add something to one.
-        if learning or type(self.v_proj) is not nn.Linear:
+        if learning or type(self.v_proj) is not nn.Linear or self.v_proj.bias is None:
             return PLAIN
         batch, heads, num_keys, head_dim = key.shape
         sizes = (batch, heads, query.shape[2], num_keys, head_dim, v.shape[-1])
-        return choose_form(Problem(*sizes, query.dtype, query.device), self.kernel, self.memory_space)
+        problem = Problem(*sizes, query.dtype, query.device)
+        return choose_form(problem, self.kernel, self.memory_space, is_traced(query))
 
     def _encode(
         self,
@@ -156,13 +158,12 @@ class RoPEAttention(Attention):
         num_rotated = key.shape[-2] - num_k_exclude_rope
         frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
 
-        # A table of fake tensors, or one that a compiler traces, must not be kept.
-        keep = type(query) is Tensor and not torch.compiler.is_compiling()
-        make_table = kept_rotary_table if keep else rotary_table
+        make_table = rotary_table if is_traced(query) else kept_rotary_table
         table = make_table(height, width, head_dim, self.rope_theta, query.device, query.dtype)
         query = record("q_rotated", rotate(query, table))
         spatial = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
-        if table.dtype == key.dtype and keep and not (torch.is_grad_enabled() and key.requires_grad):
+        learning = torch.is_grad_enabled() and key.requires_grad
+        if table.dtype == key.dtype and not learning and not is_traced(key):
             turned = torch.empty_like(key)
             rotate(spatial, table, out=turned[:, :, :num_rotated].unflatten(-2, (frames, num_queries)))
             turned[:, :, num_rotated:] = key[:, :, num_rotated:]

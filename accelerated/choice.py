@@ -42,19 +42,22 @@ class Problem(NamedTuple):
 PLAIN = Form(False, "pytorch")
 
 
-def choose_form(problem: Problem, kernel: str | None = None, memory_space: bool | None = None) -> Form:
+def choose_form(
+    problem: Problem, kernel: str | None = None, memory_space: bool | None = None, traced: bool = False
+) -> Form:
     """The form for inference; a `kernel` or `memory_space` that is given wins.
 
     On CPUs large problems go to the tiled kernel, where memory space saves work. On GPUs the candidates
-    are tried once for every problem, and the fastest is kept.
+    are tried once for every problem, and the fastest is kept. `traced` code has PyTorch's own kernels only.
     """
     if kernel is not None:
         fits = kernel not in ("flash", "pytorch")
         return Form(problem.saves and fits if memory_space is None else memory_space, kernel)
-    if torch.compiler.is_compiling() or problem.device.type not in ("cpu", "cuda"):
-        saves = problem.device.type == "cuda" and problem.saves
+    device = problem.device.type
+    if traced or device not in ("cpu", "cuda") or (device == "cuda" and _is_capturing()):
+        saves = device == "cuda" and problem.saves
         return Form(saves if memory_space is None else memory_space, "pytorch")
-    if problem.device.type == "cuda":
+    if device == "cuda":
         return fastest_form(problem, memory_space)
     tiles = takes_tiles(problem.dtype, problem.device)
     large = problem.batch * problem.heads * problem.queries * problem.keys >= FEW_LOGITS
@@ -95,6 +98,11 @@ def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
         _wait(problem.device)
         least = min(least, time.perf_counter() - started)
     return least
+
+
+def _is_capturing() -> bool:
+    """Whether a CUDA graph is being captured, in which nothing can be tried."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def _wait(device: torch.device) -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..configs.contract import Record, unrecorded
 from .norm import LayerNorm
+from .tracing import is_traced
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -32,7 +33,7 @@ def feed_forward(
 
     Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.3.
     """
-    if record is unrecorded and x.device.type == "cpu" and not torch.compiler.is_compiling():
+    if record is unrecorded and x.device.type == "cpu" and not is_traced(x):
         parts = x.split(TOKENS_AT_ONCE, dim=1)
     else:
         parts = (x,)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .tiles import tiled_attention
+from .tracing import is_traced
 
 Kernel = Callable[..., Tensor]
 
@@ -43,6 +44,8 @@ def scaled_dot_product_attention(
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     if dropout and kernel not in BACKENDS:
         raise ValueError(f"kernel is {kernel!r}, which knows no dropout")
+    if kernel == "tiled" and is_traced(query):
+        raise ValueError("kernel is 'tiled', which no compiler or tracer sees: leave the choice open to compile")
     if kernel == "tiled":
         if not takes_tiles(query.dtype, query.device):
             raise ValueError(
@@ -92,8 +95,8 @@ def pytorchs_pick(query: Tensor, key: Tensor, value: Tensor) -> str:
 
 
 def takes_tiles(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the tiled kernel runs here: on the CPU, in float32 or float64, outside a compiler."""
-    return device.type == "cpu" and dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling()
+    """Whether the tiled kernel takes such numbers: float32 and float64 on the CPU."""
+    return device.type == "cpu" and dtype in (torch.float32, torch.float64)
 
 
 @functools.cache

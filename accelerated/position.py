@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .tracing import is_traced
+
 Device: TypeAlias = torch.device | str | None
 
 
@@ -94,7 +96,7 @@ def rotate(
     """
     half = x.shape[-1] // 2
     pairs = x.to(table.dtype).unflatten(-1, (half, 2))
-    if torch.compiler.is_compiling():
+    if is_traced(x):
         (a, b), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
         turned = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
         return turned.flatten(-2).to(x.dtype)

@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .tracing import is_watched
+
 SAFE_EXPONENT = 60.0
 """2^60 times a million keys is far from float32's largest number, 2^128; 2^-60 is far from its least."""
 
@@ -54,7 +56,7 @@ def tiled_attention(
             _attend_block(scaled, key[b, h], value[b, h], key_tile, bounded, result[b, h, rows])
 
     jobs = [(b, h, row) for b in range(batch) for h in range(heads) for row in range(0, num_queries, query_tile)]
-    if threads == 1 or len(jobs) == 1:
+    if threads == 1 or len(jobs) == 1 or is_watched():
         for job in jobs:
             attend(job)
     else:
@@ -92,7 +94,7 @@ def _attend_block(
             largest = new_largest
         weights.exp2_()
         total.addmv_(weights, ones[: len(keys)])
-        weighted.addmm_(weights, value[column : column + key_tile])
+        torch.addmm(weighted, weights, value[column : column + key_tile], out=weighted)
     torch.div(weighted, total[:, None], out=result)
 
 

@@ -171,10 +171,12 @@ def run(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
+    kernel: Annotated[str | None, typer.Option(help="Force an attention kernel [default: the fastest]")] = None,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Through torch.compile.")] = False,
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""
     check_writable(output)
-    model = load(config, backend, weights, seed, device, dtype)
+    model = load(config, backend, weights, seed, device, dtype, kernel, compiled)
     given = _inputs(inputs, model.config, seed)
     with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)

@@ -108,7 +108,8 @@ def _call_of_peer(module: Any) -> Callable[..., Any]:
         objects = memory.shape[1]
         curr, curr_pos = curr.expand(-1, objects, -1), curr_pos.expand(-1, objects, -1)
         result = module(curr, memory, curr_pos, memory_pos, num_object_pointer_tokens=num_obj_ptr_tokens)
-        return result.reshape(curr.shape)
+        # It returns [1,B,N,C].
+        return result[0].transpose(0, 1)
 
     return attention
 

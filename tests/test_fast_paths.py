@@ -8,11 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_bytes import LiveBytes
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 import memory_attention as ma
 from cases import cases, rounded, seeds
 from checks import check_equivalence, error
+from live_bytes import LiveBytes
 from memory_attention.accelerated import RoPEAttention, choice, tiles
 from memory_attention.accelerated.attention import attend_in_memory_space
 from memory_attention.accelerated.choice import PLAIN, Form, Problem, choose_form, fastest_form
@@ -404,3 +406,37 @@ def test_threads_share_a_module_on_the_fast_path(monkeypatch):
     assert len(results) == len(jobs)
     for grid, outputs in results:
         assert all(error(output, expected[grid]) <= bound("float32", 30) for output in outputs)
+
+
+def test_a_flop_counter_sees_the_tiles(threads):
+    """Blocks of queries in other threads would be lost to it."""
+    threads(2)
+    query, key, value = torch.randn(2, 2, 40, 8), torch.randn(2, 2, 30, 8), torch.randn(2, 2, 30, 4)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        tiled_attention(query, key, value, 16, 16)
+    assert counter.get_total_flops() == 2 * 4 * 40 * 30 * (8 + 4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_module_is_no_constant(monkeypatch):
+    """What other threads compute would stand in the trace as a constant."""
+    monkeypatch.setattr(choice, "FEW_LOGITS", 0)
+    config = ma.load_config("sam2.1_hiera_t")
+    module = ma.load(config, "accelerated", device="cpu").network.module
+    first, second = (
+        [torch.from_numpy(array) for array in draw_inputs(config, seed, 2, pointers=0, grid=(4, 4))[:4]]
+        for seed in (0, 1)
+    )
+    with torch.no_grad():
+        traced = torch.jit.trace(module, first, check_trace=False)
+        torch.testing.assert_close(traced(*second), module(*second), rtol=1e-4, atol=1e-5)
+
+
+def test_fake_tensors_are_not_kept():
+    config = ma.load_config("tiny")
+    inputs = draw_inputs(config, grid=(3, 7))
+    model = ma.load(config, "accelerated", device="cpu")
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
+        fakes = [mode.from_tensor(torch.from_numpy(array)) for array in inputs[:4]]
+        assert model.network.module(*fakes, inputs.num_obj_ptr_tokens, (3, 7)).shape == inputs.curr.shape
+    assert np.isfinite(model(*inputs)).all()
