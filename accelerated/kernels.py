@@ -44,14 +44,8 @@ def scaled_dot_product_attention(
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     if dropout and kernel not in BACKENDS:
         raise ValueError(f"kernel is {kernel!r}, which knows no dropout")
-    if kernel == "tiled" and is_traced(query):
-        raise ValueError("kernel is 'tiled', which no compiler or tracer sees: leave the choice open to compile")
     if kernel == "tiled":
-        if not takes_tiles(query.dtype, query.device):
-            raise ValueError(
-                "kernel is 'tiled', which takes float32 and float64 on the CPU, "
-                f"but this is {query.dtype} on {query.device.type}"
-            )
+        _check_tiles(query, key, value)
         return tiled_attention(query, key, value)
     if kernel == "textbook":
         return textbook_attention(query, key, value)
@@ -97,6 +91,19 @@ def pytorchs_pick(query: Tensor, key: Tensor, value: Tensor) -> str:
 def takes_tiles(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether the tiled kernel takes such numbers: float32 and float64 on the CPU."""
     return device.type == "cpu" and dtype in (torch.float32, torch.float64)
+
+
+def _check_tiles(query: Tensor, key: Tensor, value: Tensor) -> None:
+    """Raise `ValueError` where the tiled kernel would be wrong."""
+    if not takes_tiles(query.dtype, query.device):
+        raise ValueError(
+            "kernel is 'tiled', which takes float32 and float64 on the CPU, "
+            f"but this is {query.dtype} on {query.device.type}"
+        )
+    if is_traced(query):
+        raise ValueError("kernel is 'tiled', which no compiler or tracer sees: leave the choice open to compile")
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value)):
+        raise ValueError("kernel is 'tiled', which gives no gradients: use torch.no_grad, or another kernel")
 
 
 @functools.cache

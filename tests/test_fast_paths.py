@@ -292,6 +292,24 @@ def test_a_kernel_that_is_not_there_is_named():
         ma.load(config, "accelerated", device="cpu", dtype="bfloat16", kernel="tiled")(*draw_inputs(config))
 
 
+def test_tiles_refuse_what_they_would_get_wrong():
+    query = torch.randn(1, 1, 4, 4)
+    with pytest.raises(ValueError, match="kernel is 'tiled', which gives no gradients"):
+        scaled_dot_product_attention(query.requires_grad_(), query, query, kernel="tiled")
+    compiled = torch.compile(scaled_dot_product_attention, backend="eager", fullgraph=False)
+    torch._dynamo.reset()
+    with torch.no_grad(), pytest.raises(ValueError, match="kernel is 'tiled', which no compiler or tracer sees"):
+        compiled(query, query, query, kernel="tiled")
+
+
+def test_a_trial_leaves_the_random_numbers_alone():
+    torch.manual_seed(0)
+    expected = torch.randn(3)
+    torch.manual_seed(0)
+    choice._trial(Problem(1, 1, 4, 4, 4, 4, torch.float32, CPU), Form(True, "math"))
+    assert torch.equal(torch.randn(3), expected)
+
+
 def test_load_compiles(monkeypatch):
     """The graph is the same whatever writes its code; the writer of this test needs no C++ compiler."""
     compile_ = torch.compile
