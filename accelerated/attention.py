@@ -41,6 +41,12 @@ def attend_in_memory_space(
     return mean @ weight.unflatten(0, (heads, -1)).mT.to(mean.dtype) + bias.view(heads, 1, -1).to(mean.dtype)
 
 
+def _is_plain_linear(module: nn.Module) -> bool:
+    """Whether weight and bias say all: no other module took the place, and nobody's hook waits for its call."""
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return type(module) is nn.Linear and module.bias is not None and not hooks
+
+
 class Attention(nn.Module):
     """Multi-head attention between tokens of C channels and tokens of `kv_in_dim` channels.
 
@@ -100,8 +106,7 @@ class Attention(nn.Module):
     def _form(self, query: Float[Tensor, "#B H N d"], key: Float[Tensor, "B H M d"], v: Tensor) -> Form:
         """The form and kernel of this call."""
         learning = self.training or (torch.is_grad_enabled() and (query.requires_grad or v.requires_grad))
-        # A module that took the place of v_proj may be no linear layer, or add something to one.
-        if learning or type(self.v_proj) is not nn.Linear or self.v_proj.bias is None:
+        if learning or not _is_plain_linear(self.v_proj):
             return PLAIN
         batch, heads, num_keys, head_dim = key.shape
         sizes = (batch, heads, query.shape[2], num_keys, head_dim, v.shape[-1])

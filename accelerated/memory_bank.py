@@ -172,10 +172,13 @@ class MemoryBank(nn.Module):
         wanted = (height, width, dtype, learned.device, learned.data_ptr(), version)
         if self._positions_are_for != wanted or torch.is_grad_enabled():
             self._positions, self._positions_are_for = {}, wanted
-        if slot not in self._positions:
-            place = sine_encoding_2d(height, width, self.memory_dim, learned.device).flatten(0, 1)
-            self._positions[slot] = (place + learned[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
-        return self._positions[slot]
+        if slot in self._positions:
+            return self._positions[slot]
+        place = sine_encoding_2d(height, width, self.memory_dim, learned.device).flatten(0, 1)
+        position = (place + learned[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
+        if not torch.is_grad_enabled():
+            self._positions[slot] = position
+        return position
 
     def _pointer_tokens(
         self, chosen: list[tuple[int, int]], reach: int

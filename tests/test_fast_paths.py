@@ -126,6 +126,16 @@ def test_a_module_in_the_place_of_v_proj_is_called():
         torch.testing.assert_close(attention(x, memory, memory), expected)
 
 
+def test_who_hooks_the_values_sees_them():
+    attention = RoPEAttention(16, 1, kv_in_dim=4, rope_k_repeat=True, feat_sizes=(4, 4)).eval()
+    attention.memory_space = True
+    seen = []
+    attention.v_proj.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    with torch.no_grad():
+        attention(torch.randn(1, 16, 16), torch.randn(1, 32, 4), torch.randn(1, 32, 4))
+    assert seen == [(1, 32, 16)]
+
+
 def drawn(seed, *shape):
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 

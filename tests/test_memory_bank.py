@@ -880,3 +880,49 @@ def test_features_that_do_not_fit(
         bank.bank.first_frame(bank.own(features))
     with pytest.raises(kind, match=message):
         bank.bank.attend(never, bank.own(features), None, 1, 10)
+
+
+def fresh_positions(bank: Any) -> Any:
+    """What a bank that has kept nothing says of the same frames."""
+    other = accelerated.MemoryBank(make_config(), dict(bank.named_parameters()))
+    for number in bank.memories:
+        other.add(number, bank.memories[number], conditioning=number in bank.conditioning)
+    return other.tokens(3, None).memory_pos
+
+
+def test_kept_encodings_follow_the_parameters_the_dtype_and_the_grid() -> None:
+    bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config()))
+    bank.add(0, torch.zeros(1, 4, 2, 2, dtype=torch.float64), conditioning=True)
+    bank.add(2, torch.zeros(1, 4, 2, 2, dtype=torch.float64))
+    with torch.no_grad():
+        for change in (lambda: None, lambda: bank.maskmem_tpos_enc.mul_(2), lambda: bank.float()):
+            bank.tokens(3, None)
+            change()
+            torch.testing.assert_close(bank.tokens(3, None).memory_pos, fresh_positions(bank), rtol=0, atol=0)
+        bank.clear()
+        bank.add(0, torch.zeros(1, 4, 3, 1), conditioning=True)
+        torch.testing.assert_close(bank.tokens(3, None).memory_pos, fresh_positions(bank), rtol=0, atol=0)
+        kept = bank._positions[0]
+        bank.tokens(3, None)
+        assert bank._positions[0] is kept, "nothing was kept"
+
+
+def test_what_inference_kept_does_not_stand_in_the_way_of_training() -> None:
+    bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config()))
+    with torch.inference_mode():
+        bank.add(0, torch.zeros(1, 4, 2, 2, dtype=torch.float64), conditioning=True)
+        bank.tokens(1, None)
+    bank.clear()
+    bank.add(0, torch.zeros(1, 4, 2, 2, dtype=torch.float64), conditioning=True)
+    bank.tokens(1, None).memory_pos.sum().backward()
+    assert bank.maskmem_tpos_enc.grad.abs().sum() > 0
+    with torch.no_grad():
+        assert not bank.tokens(1, None).memory_pos.requires_grad
+
+
+def test_tokens_lie_batch_first_as_the_attention_takes_them() -> None:
+    """So that nothing is copied once more for several objects."""
+    bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config(), "float32"))
+    with torch.no_grad():
+        bank.add(0, torch.zeros(3, 4, 2, 2), torch.zeros(3, 8), conditioning=True)
+        assert bank.tokens(1, None).memory.transpose(0, 1).is_contiguous()
