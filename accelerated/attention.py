@@ -43,7 +43,7 @@ def attend_in_memory_space(
 
 def _is_plain_linear(module: nn.Module) -> bool:
     """Whether weight and bias say all: no other module took the place, and nobody's hook waits for its call."""
-    hooks = module._forward_hooks or module._forward_pre_hooks
+    hooks = module._forward_hooks or module._forward_pre_hooks or nn.modules.module._has_any_global_hook()
     return type(module) is nn.Linear and module.bias is not None and not hooks
 
 
@@ -169,7 +169,8 @@ class RoPEAttention(Attention):
         spatial = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
         learning = torch.is_grad_enabled() and key.requires_grad
         if table.dtype == key.dtype and not learning and not is_traced(key):
-            turned = torch.empty_like(key)
+            # In place where nobody else holds the keys.
+            turned = key if record is unrecorded and _is_plain_linear(self.k_proj) else torch.empty_like(key)
             rotate(spatial, table, out=turned[:, :, :num_rotated].unflatten(-2, (frames, num_queries)))
             turned[:, :, num_rotated:] = key[:, :, num_rotated:]
         else:

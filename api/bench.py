@@ -56,10 +56,10 @@ def cases(config: Config, quick: bool = False) -> list[Case]:
     side = config.grid[0]
     if quick:
         return [Case(1, 1, 8), Case(2, 1, 8), Case(2, 1, 12), Case(2, 2, 8), Case(2, 1, 8, frames=4)]
-    lengths = [Case(memories, 1, side) for memories in (1, 2, 4, full)]
-    objects = [Case(memories, 3, side) for memories in (1, full)]
+    lengths = [Case(memories, 1, side) for memories in (full, 1, 2, 4)]
+    objects = [Case(memories, 3, side) for memories in (full, 1)]
     grids = [Case(1, 1, 16), *(Case(full, 1, grid) for grid in (16, 32, 48, 96))]
-    return [*lengths, *objects, Case(full, 1, side, frames=16), *grids]
+    return [*lengths[:2], Case(full, 1, side, frames=16), *objects, *grids, *lengths[2:]]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _fits(case: Case, name: str, setting: Setting) -> bool:
     size = 2 if setting.dtype in ("float16", "bfloat16") else 4
     if name == "textbook":
         return case.frames == 1 and logits * size <= MOST_LOGIT_BYTES
-    return name != "reference" or case.frames == 1
+    return name != "reference" or (case.frames == 1 and case.grid <= 64)
 
 
 def _build(name: str, config: Config, weights: Any, case: Case, setting: Setting) -> Contender:

@@ -136,6 +136,25 @@ def test_who_hooks_the_values_sees_them():
     assert seen == [(1, 32, 16)]
 
 
+@pytest.mark.parametrize("globally", [False, True])
+def test_who_hooks_the_keys_keeps_them(globally):
+    """Keys are rotated in place only where nobody else holds them."""
+    attention = RoPEAttention(16, 1, kv_in_dim=4, rope_k_repeat=True, feat_sizes=(4, 4)).eval()
+    memory, seen = torch.randn(1, 32, 4), []
+
+    def keep(module, args, output):
+        if module is attention.k_proj:
+            seen.append(output)
+
+    register = torch.nn.modules.module.register_module_forward_hook if globally else None
+    handle = register(keep) if register else attention.k_proj.register_forward_hook(keep)
+    with torch.no_grad():
+        attention(torch.randn(1, 16, 16), memory, memory)
+    handle.remove()
+    with torch.no_grad():
+        assert torch.equal(seen[0], attention.k_proj(memory))
+
+
 def drawn(seed, *shape):
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 
@@ -390,7 +409,7 @@ def test_an_expanded_frame_is_a_shared_one(case):
 
 @pytest.mark.parametrize("grid", [(24, 24), (32, 32)])
 def test_bytes_of_one_frame(grid, monkeypatch, threads):
-    """No N × M logits, no values, and beside the keys and the rotated keys little more than a tile.
+    """No N × M logits, no values, and beside the keys, rotated where they lie, little more than a tile.
 
     Counted in one thread, which does the blocks of queries one after another.
     """
@@ -410,7 +429,7 @@ def test_bytes_of_one_frame(grid, monkeypatch, threads):
         module(*tensors, inputs.num_obj_ptr_tokens, grid)
     assert textbook.largest == 4 * queries * keys
     assert fast.largest <= 4 * max(keys * channels, tile, queries * hidden)
-    attention = 2 * keys * channels + keys * memory_dim + tile
+    attention = keys * channels + keys * memory_dim + tile
     feed_forward = 2 * queries * hidden
     assert fast.peak <= 4 * (max(attention, feed_forward) + 6 * queries * channels)
     assert fast.peak < textbook.peak / 2
