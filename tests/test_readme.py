@@ -70,7 +70,7 @@ SHOWN = [
     "64×64, video of 16 frames, 1 object",
     "16×16, 1 memory, 1 object",
     "32×32, 7 memories, 1 object",
-    "96×96, 7 memories, 1 object",
+    "48×48, 7 memories, 1 object",
 ]
 
 
