@@ -44,7 +44,8 @@ def attend_in_memory_space(
 def _is_plain_linear(module: nn.Module) -> bool:
     """Whether weight and bias say all: no other module took the place, and nobody's hook waits for its call."""
     hooks = module._forward_hooks or module._forward_pre_hooks or nn.modules.module._has_any_global_hook()
-    return type(module) is nn.Linear and module.bias is not None and not hooks
+    replaced = type(module) is not nn.Linear or "forward" in vars(module)
+    return not replaced and module.bias is not None and not hooks
 
 
 class Attention(nn.Module):
@@ -105,7 +106,8 @@ class Attention(nn.Module):
 
     def _form(self, query: Float[Tensor, "#B H N d"], key: Float[Tensor, "B H M d"], v: Tensor) -> Form:
         """The form and kernel of this call."""
-        learning = self.training or (torch.is_grad_enabled() and (query.requires_grad or v.requires_grad))
+        asked = any(tensor.requires_grad for tensor in (query, key, v))
+        learning = self.training or (torch.is_grad_enabled() and asked)
         if learning or not _is_plain_linear(self.v_proj):
             return PLAIN
         batch, heads, num_keys, head_dim = key.shape

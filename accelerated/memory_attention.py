@@ -14,6 +14,7 @@ from .kernels import check_kernel
 from .layer import MemoryAttentionLayer
 from .norm import LayerNorm
 from .options import options
+from .tracing import is_traced
 
 Frame = Float[Tensor, "N _B C"]
 Memory = Float[Tensor, "M _B K"]
@@ -92,8 +93,10 @@ class MemoryAttention(nn.Module):
             one_dtype=not torch.is_autocast_enabled(self.norm.weight.device.type),
         )
         x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
-        # Layers of others may not know how to share.
-        if isinstance(self.layers[0].cross_attn_image, Attention) and _is_shared(x, query_pos):
+        # Layers of others may not know how to share, a trace does not look at strides again, and in training
+        # every object has its own dropout.
+        may_share = isinstance(self.layers[0].cross_attn_image, Attention) and not self.training
+        if may_share and not is_traced(x) and _is_shared(x, query_pos):
             x, query_pos = (tokens if tokens is None else tokens[:1] for tokens in (x, query_pos))
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos

@@ -25,9 +25,9 @@ def test_flops_and_parameters_are_pytorchs(name, objects, shared, fast):
     curr, memory, curr_pos, memory_pos = (torch.from_numpy(array) for array in inputs[:4])
     if shared:
         curr, curr_pos = curr[:, :1], curr_pos[:, :1]
-    # The counter does not know the CPU's flash and tiled kernels, which do the same products.
+    # The counter does not know the fused kernels, which do the same products.
     module = MemoryAttention.from_config(config.memory_attention).eval()
-    module.use_kernel("math", memory_space=None if fast else False)
+    module.use_kernel("textbook", memory_space=None if fast else False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(curr, memory, curr_pos, memory_pos, inputs.num_obj_ptr_tokens)
     costs = step_costs(config, 16, len(inputs.memory), objects, fast=fast, shared=shared)
@@ -67,9 +67,9 @@ def test_memory_space_is_chosen_by_what_pytorch_counts(queries, keys, head_dim, 
     query, key = torch.randn(1, 1, queries, head_dim), torch.randn(1, 1, keys, head_dim)
     memory, project = torch.randn(1, keys, memory_dim), torch.nn.Linear(memory_dim, head_dim)
     with torch.no_grad(), FlopCounterMode(display=False) as plain:
-        scaled_dot_product_attention(query, key, project(memory)[:, None], kernel="math")
+        scaled_dot_product_attention(query, key, project(memory)[:, None], kernel="textbook")
     with torch.no_grad(), FlopCounterMode(display=False) as in_memory_space:
-        attend_in_memory_space(query, key, memory, project.weight, project.bias, kernel="math")
+        attend_in_memory_space(query, key, memory, project.weight, project.bias, kernel="textbook")
     saves = in_memory_space.get_total_flops() < plain.get_total_flops()
     assert memory_space_saves(queries, keys, head_dim, memory_dim) == saves
 

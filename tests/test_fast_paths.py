@@ -487,3 +487,26 @@ def test_fake_tensors_are_not_kept():
         fakes = [mode.from_tensor(torch.from_numpy(array)) for array in inputs[:4]]
         assert model.network.module(*fakes, inputs.num_obj_ptr_tokens, (3, 7)).shape == inputs.curr.shape
     assert np.isfinite(model(*inputs)).all()
+
+
+def test_gradients_asked_of_the_keys_alone_take_the_plain_form():
+    """The learned places in time ask for gradients, even where the network is frozen."""
+    attention = (
+        RoPEAttention(16, 1, kv_in_dim=4, rope_k_repeat=True, feat_sizes=(4, 4)).eval().requires_grad_(False)
+    )
+    attention.kernel, memory, pos = "tiled", torch.randn(1, 32, 4), torch.zeros(1, 32, 4, requires_grad=True)
+    attention(torch.randn(1, 16, 16), memory + pos, memory).sum().backward()
+    assert pos.grad.abs().sum() > 0
+
+
+def test_a_trace_of_an_expanded_frame_takes_other_frames():
+    config = ma.load_config("tiny")
+    module = ma.load(config, "accelerated", device="cpu").network.module
+    curr, memory, curr_pos, memory_pos = (
+        torch.from_numpy(array) for array in draw_inputs(config, objects=2, pointers=0)[:4]
+    )
+    expanded = curr[:, :1].expand(-1, 2, -1), memory, curr_pos[:, :1].expand(-1, 2, -1), memory_pos
+    with torch.no_grad():
+        program = torch.export.export(module, expanded).module()
+        given = curr, memory, curr_pos, memory_pos
+        torch.testing.assert_close(program(*given), module(*given), rtol=1e-4, atol=1e-5)
