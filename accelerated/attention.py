@@ -3,13 +3,14 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
 from ..configs.schema import check_head_widths
 from .choice import PLAIN, Form, Problem, choose_form
 from .kernels import scaled_dot_product_attention
 from .position import kept_rotary_table, rotary_table, rotate
-from .tracing import is_traced
+from .tracing import is_plain_linear, is_traced
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -35,17 +36,9 @@ def attend_in_memory_space(
     softmax's weights p sum to one, so Σ p (m Wᵀ + b) = (Σ p m) Wᵀ + b: the derivation is in the reference.
     """
     heads = key.shape[1]
-    mean = scaled_dot_product_attention(
-        query, key, memory[:, None].expand(-1, heads, -1, -1).to(query.dtype), kernel=kernel
-    )
+    value = memory.to(query.dtype)[:, None].expand(-1, heads, -1, -1)
+    mean = scaled_dot_product_attention(query, key, value, kernel=kernel)
     return mean @ weight.unflatten(0, (heads, -1)).mT.to(mean.dtype) + bias.view(heads, 1, -1).to(mean.dtype)
-
-
-def _is_plain_linear(module: nn.Module) -> bool:
-    """Whether weight and bias say all: no other module took the place, and nobody's hook waits for its call."""
-    hooks = module._forward_hooks or module._forward_pre_hooks or nn.modules.module._has_any_global_hook()
-    replaced = type(module) is not nn.Linear or "forward" in vars(module)
-    return not replaced and module.bias is not None and not hooks
 
 
 class Attention(nn.Module):
@@ -88,12 +81,13 @@ class Attention(nn.Module):
         """Project, split into heads, encode positions, attend, merge the heads, project back.
 
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
-        At inference the fastest form and kernel are chosen, or those of `kernel` and `memory_space`; in
-        training, for gradients, and where somebody listens to the steps, the plain form is PyTorch's.
+        At inference form and kernel are chosen, or are those of `kernel` and `memory_space`. In training and
+        for gradients it is the plain form with PyTorch's kernel; where somebody listens to the steps or hooks
+        `v_proj`, the values are projected.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
-        form = self._form(query, key, v) if record is unrecorded else PLAIN
+        form = self._form(query, key, v, record)
         if form.memory_space:
             query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
             heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
@@ -104,16 +98,23 @@ class Attention(nn.Module):
             heads = scaled_dot_product_attention(query, key, value, dropout, form.kernel)
         return record("out", self.out_proj(record("attended", merge_heads(heads))))
 
-    def _form(self, query: Float[Tensor, "#B H N d"], key: Float[Tensor, "B H M d"], v: Tensor) -> Form:
+    def _form(
+        self,
+        query: Float[Tensor, "#B H N d"],
+        key: Float[Tensor, "B H M d"],
+        v: Float[Tensor, "B M K"],
+        record: Record = unrecorded,
+    ) -> Form:
         """The form and kernel of this call."""
         asked = any(tensor.requires_grad for tensor in (query, key, v))
-        learning = self.training or (torch.is_grad_enabled() and asked)
-        if learning or not _is_plain_linear(self.v_proj):
+        if self.training or (torch.is_grad_enabled() and asked):
             return PLAIN
+        unseen = record is unrecorded and is_plain_linear(self.v_proj)
+        memory_space = self.memory_space if unseen else False
         batch, heads, num_keys, head_dim = key.shape
         sizes = (batch, heads, query.shape[2], num_keys, head_dim, v.shape[-1])
         problem = Problem(*sizes, query.dtype, query.device)
-        return choose_form(problem, self.kernel, self.memory_space, is_traced(query))
+        return choose_form(problem, self.kernel, memory_space, is_traced(query))
 
     def _encode(
         self,
@@ -168,13 +169,14 @@ class RoPEAttention(Attention):
         make_table = rotary_table if is_traced(query) else kept_rotary_table
         table = make_table(height, width, head_dim, self.rope_theta, query.device, query.dtype)
         query = record("q_rotated", rotate(query, table))
-        spatial = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
         learning = torch.is_grad_enabled() and key.requires_grad
         if table.dtype == key.dtype and not learning and not is_traced(key):
             # In place where nobody else holds the keys.
-            turned = key if record is unrecorded and _is_plain_linear(self.k_proj) else torch.empty_like(key)
-            rotate(spatial, table, out=turned[:, :, :num_rotated].unflatten(-2, (frames, num_queries)))
-            turned[:, :, num_rotated:] = key[:, :, num_rotated:]
+            held = record is not unrecorded or not is_plain_linear(self.k_proj) or _has_any_global_hook()
+            turned = key.clone(memory_format=torch.contiguous_format) if held else key
+            spatial = turned[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
+            rotate(spatial, table, out=spatial)
         else:
+            spatial = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
             turned = torch.cat([rotate(spatial, table).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
         return query, record("k_rotated", turned)

@@ -48,13 +48,13 @@ def choose_form(
     """The form for inference; a `kernel` or `memory_space` that is given wins.
 
     On CPUs large problems go to the tiled kernel, where memory space saves work. On GPUs the candidates
-    are tried once for every problem, and the fastest is kept. `traced` code has PyTorch's own kernels only.
+    are tried once for every problem, and the fastest is kept. `traced` code leaves the kernel to PyTorch.
     """
     if kernel is not None:
         fits = kernel not in ("flash", "pytorch")
         return Form(problem.saves and fits if memory_space is None else memory_space, kernel)
     device = problem.device.type
-    if traced or device not in ("cpu", "cuda") or (device == "cuda" and _is_capturing()):
+    if traced or device not in ("cpu", "cuda"):
         saves = device == "cuda" and problem.saves
         return Form(saves if memory_space is None else memory_space, "pytorch")
     if device == "cuda":
@@ -76,18 +76,24 @@ def fastest_form(problem: Problem, memory_space: bool | None = None) -> Form:
 
 
 def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
-    """The least seconds of some turns; infinite where the kernel is not to be had."""
+    """The least seconds of some turns; infinite where the kernel is not to be had.
 
+    The numbers lie in memory as the attention has them: heads side by side, memories the same for each.
+    """
     # A generator of its own: the user's random numbers stay as they are.
     generator = torch.Generator(problem.device).manual_seed(0)
 
-    def draw(tokens: int, channels: int) -> torch.Tensor:
-        shape = (problem.batch, problem.heads, tokens, channels)
-        return torch.randn(shape, dtype=problem.dtype, device=problem.device, generator=generator)
+    def draw(tokens: int, heads: int, channels: int) -> torch.Tensor:
+        shape = (problem.batch, tokens, heads, channels)
+        drawn = torch.randn(shape, dtype=problem.dtype, device=problem.device, generator=generator)
+        return drawn.transpose(1, 2)
 
-    width = problem.memory_dim if form.memory_space else problem.head_dim
-    query, key = draw(problem.queries, problem.head_dim), draw(problem.keys, problem.head_dim)
-    value = draw(problem.keys, width)
+    query = draw(problem.queries, problem.heads, problem.head_dim)
+    key = draw(problem.keys, problem.heads, problem.head_dim)
+    if form.memory_space:
+        value = draw(problem.keys, 1, problem.memory_dim).expand(-1, problem.heads, -1, -1)
+    else:
+        value = draw(problem.keys, problem.heads, problem.head_dim)
     least = float("inf")
     for _ in range(turns):
         _wait(problem.device)
@@ -101,11 +107,6 @@ def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
         _wait(problem.device)
         least = min(least, time.perf_counter() - started)
     return least
-
-
-def _is_capturing() -> bool:
-    """Whether a CUDA graph is being captured, in which nothing can be tried."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def _wait(device: torch.device) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..configs.contract import Record, unrecorded
 from .norm import LayerNorm
-from .tracing import is_traced
+from .tracing import is_plain_linear, is_traced
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -31,15 +31,19 @@ def feed_forward(
 ) -> Float[Tensor, "B N C"]:
     """x + dropout_residual(W₂ · dropout(activation(W₁ · norm(x) + b₁)) + b₂).
 
+    On CPUs, without gradients and where nobody looks, it takes some tokens after others.
     Source: Vaswani et al., 2017, arXiv:1706.03762, section 3.3.
     """
-    if record is unrecorded and x.device.type == "cpu" and not is_traced(x):
-        parts = x.split(TOKENS_AT_ONCE, dim=1)
-    else:
-        parts = (x,)
 
-    def update(part: Float[Tensor, "B n C"]) -> Float[Tensor, "B n C"]:
-        hidden = record("linear1", linear1(record("norm3", norm(part))))
+    def update(tokens: Float[Tensor, "*rest C"]) -> Float[Tensor, "*rest C"]:
+        hidden = record("linear1", linear1(record("norm3", norm(tokens))))
         return record("linear2", linear2(dropout(record("activation", activation(hidden)))))
 
-    return record("feed_forward", x + dropout_residual(torch.cat([update(part) for part in parts], dim=1)))
+    unseen = record is unrecorded and is_plain_linear(linear1) and is_plain_linear(linear2)
+    many = x.shape[0] * x.shape[1] > TOKENS_AT_ONCE
+    if many and unseen and x.device.type == "cpu" and not torch.is_grad_enabled() and not is_traced(x):
+        parts = x.flatten(0, 1).split(TOKENS_AT_ONCE)
+        updated = torch.cat([update(part) for part in parts]).view(x.shape)
+    else:
+        updated = update(x)
+    return record("feed_forward", x + dropout_residual(updated))

@@ -93,11 +93,7 @@ class MemoryAttention(nn.Module):
             one_dtype=not torch.is_autocast_enabled(self.norm.weight.device.type),
         )
         x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
-        # Layers of others may not know how to share, a trace does not look at strides again, and in training
-        # every object has its own dropout.
-        may_share = isinstance(self.layers[0].cross_attn_image, Attention) and not self.training
-        if may_share and not is_traced(x) and _is_shared(x, query_pos):
-            x, query_pos = (tokens if tokens is None else tokens[:1] for tokens in (x, query_pos))
+        x, query_pos = self._share(x, query_pos, objects=memory.shape[1 if self.batch_first else 0])
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos
         x = record("input", x)
@@ -110,7 +106,7 @@ class MemoryAttention(nn.Module):
         return x.transpose(0, 1) if self.batch_first else x
 
     def use_kernel(self, kernel: str | None = None, memory_space: bool | None = None) -> "MemoryAttention":
-        """Force the kernel, one of `kernels.KERNELS`, or the values' space in every attention; none: the fastest.
+        """Force the kernel, one of `kernels.KERNELS`, or the values' space in every attention; none: `choice.py`.
 
         `memory_space` says whether values stay in memory space (true) or are projected for every head
         (false). Both hold at inference only. Raises `ValueError` for a kernel of another name.
@@ -120,6 +116,21 @@ class MemoryAttention(nn.Module):
             if isinstance(part, Attention):
                 part.kernel, part.memory_space = kernel, memory_space
         return self
+
+    def _share(
+        self, x: Float[Tensor, "#B N C"], query_pos: Float[Tensor, "#B N C"] | None, objects: int
+    ) -> tuple[Float[Tensor, "#B N C"], Float[Tensor, "#B N C"] | None]:
+        """One frame for all objects where they share it; one for each where the layers could not."""
+
+        def with_batch(tokens: Float[Tensor, "#B N C"] | None) -> Float[Tensor, "#B N C"] | None:
+            return tokens if tokens is None else tokens[:1] if shares else tokens.expand(objects, -1, -1)
+
+        # In training every object has its own dropout, and layers of others may not know how to share.
+        shares = not self.training and isinstance(self.layers[0].cross_attn_image, Attention)
+        # A trace does not look at strides again.
+        if shares and (is_traced(x) or not _is_shared(x, query_pos)):
+            return x, query_pos
+        return with_batch(x), with_batch(query_pos)
 
     def _arrange(self, tokens: Tensor | None) -> Tensor | None:
         """Tokens as the layers take them: batch-first."""

@@ -18,7 +18,8 @@ from ..configs.frame_choice import lasting_frames, memory_frames, pointer_frames
 from ..configs.parameters import bank_parameters
 from ..configs.schema import Config
 from .options import options
-from .position import sine_encoding_1d, sine_encoding_2d
+from .position import kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
+from .tracing import is_traced
 
 
 class MemoryTokens(NamedTuple):
@@ -70,8 +71,6 @@ class MemoryBank(nn.Module):
         self.memories: dict[int, Float[Tensor, "B K h w"]] = {}
         self.pointers: dict[int, Float[Tensor, "B C"]] = {}
         self.conditioning: tuple[int, ...] = ()
-        self._positions: dict[int, Float[Tensor, "hw K"]] = {}
-        self._positions_are_for: tuple[object, ...] = ()
 
     def add(
         self,
@@ -83,7 +82,8 @@ class MemoryBank(nn.Module):
     ) -> None:
         """Store what a frame gave: its memory, and its object pointer if it has one.
 
-        They are kept on the bank's device, the memory channels last, as `tokens` needs it. `conditioning`
+        They are kept on the bank's device, the memory channels last, as `tokens` needs it; what lies so
+        already is not copied, and must not be changed afterwards. `conditioning`
         frames are those that were prompted. `absent` says which objects were judged absent: to their
         memories `no_obj_embed_spatial` is added, where it is set.
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
@@ -140,8 +140,9 @@ class MemoryBank(nn.Module):
             frame, num_frames, self.conditioning, self.pointers, self.settings, backwards, training
         )
         tokens = [self._spatial_tokens(number) for number, _ in memories]
-        dtype, (height, width) = tokens[0].dtype, self.memories[memories[0][0]].shape[-2:]
-        positions = [self._spatial_position(slot, height, width, dtype) for _, slot in memories]
+        height, width = self.memories[memories[0][0]].shape[-2:]
+        place = self._place(height, width, tokens[0])
+        positions = [self._spatial_position(place, slot, tokens[0].dtype) for _, slot in memories]
         num_obj_ptr_tokens = 0
         if pointers:
             pointer, position = self._pointer_tokens(pointers, pointer_reach(num_frames, self.settings))
@@ -162,23 +163,19 @@ class MemoryBank(nn.Module):
         memory = self.memories[number].to(self.maskmem_tpos_enc.device)
         return memory.permute(0, 2, 3, 1).flatten(1, 2)
 
-    def _spatial_position(self, slot: int, height: int, width: int, dtype: torch.dtype) -> Float[Tensor, "hw K"]:
-        """Place in the image + place in time, added in float64; kept for the next frame, but in training.
+    def _place(self, height: int, width: int, memory: Tensor) -> Float[Tensor, "hw K"]:
+        """Place in the image (float64), kept from frame to frame, but not where `memory` is traced."""
+        encode = sine_encoding_2d if is_traced(memory) else kept_sine_encoding_2d
+        return encode(height, width, self.memory_dim, self.maskmem_tpos_enc.device).flatten(0, 1)
+
+    def _spatial_position(
+        self, place: Float[Tensor, "hw K"], slot: int, dtype: torch.dtype
+    ) -> Float[Tensor, "hw K"]:
+        """Place in the image + place in time, added in float64.
 
         Slot t has `maskmem_tpos_enc[num_maskmem − t − 1]`: slot 0 the last entry, the frame before the first.
         """
-        learned = self.maskmem_tpos_enc
-        version = None if learned.is_inference() else learned._version
-        wanted = (height, width, dtype, learned.device, learned.data_ptr(), version)
-        if self._positions_are_for != wanted or torch.is_grad_enabled():
-            self._positions, self._positions_are_for = {}, wanted
-        if slot in self._positions:
-            return self._positions[slot]
-        place = sine_encoding_2d(height, width, self.memory_dim, learned.device).flatten(0, 1)
-        position = (place + learned[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
-        if not torch.is_grad_enabled():
-            self._positions[slot] = position
-        return position
+        return (place + self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
 
     def _pointer_tokens(
         self, chosen: list[tuple[int, int]], reach: int

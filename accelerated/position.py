@@ -68,6 +68,13 @@ def rotary_angles(
 
 
 @functools.lru_cache(maxsize=16)
+def kept_sine_encoding_2d(height: int, width: int, channels: int, device: torch.device) -> Float[Tensor, "h w C"]:
+    """`sine_encoding_2d`, computed once for every grid and kept."""
+    with torch.inference_mode(False), torch.no_grad():
+        return sine_encoding_2d(height, width, channels, device)
+
+
+@functools.lru_cache(maxsize=16)
 def kept_rotary_table(
     height: int, width: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, "N half 2"]:
@@ -91,7 +98,7 @@ def rotate(
 
     A pair is a complex number, and the turn one product: one pass over memory. A compiler fuses the real
     formula as well, and exported graphs have real numbers only. The result is written to `out` where it is
-    given, without gradients and in the table's dtype.
+    given, without gradients and in the table's dtype; `out` may be `x`.
     Source: RoFormer, Su et al., 2021, arXiv:2104.09864, equation 34.
     """
     half = x.shape[-1] // 2
@@ -100,6 +107,8 @@ def rotate(
         (a, b), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
         turned = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
         return turned.flatten(-2).to(x.dtype)
+    if pairs.stride(-1) != 1 or any(step % 2 for step in (pairs.storage_offset(), *pairs.stride()[:-1])):
+        pairs = pairs.contiguous()
     place = None if out is None else torch.view_as_complex(out.unflatten(-1, (half, 2)))
     product = torch.mul(torch.view_as_complex(pairs), torch.view_as_complex(table), out=place)
     return torch.view_as_real(product).flatten(-2).to(x.dtype)

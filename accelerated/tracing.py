@@ -1,15 +1,33 @@
-"""Whether somebody records the operations, so that only PyTorch's own, without threads or caches, will do."""
+"""Who else is at work: tracers and counters see PyTorch's own operations only, hooks only calls of modules."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 
 def is_traced(x: Tensor) -> bool:
-    """Whether a compiler, an exporter or a tracer runs the code on `x`, or `x` is a stand-in for a tensor."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or type(x) is not Tensor
+    """Whether a compiler, tracer, transform or graph capture runs the code, or `x` stands in for a tensor."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(x) is not Tensor:
+        return True
+    return _is_transformed() or (x.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
+def _is_transformed() -> bool:
+    """Whether `torch.func`, forward-mode derivatives or `make_fx` are at work."""
+    in_functorch = torch._C._functorch.peek_interpreter_stack() is not None
+    return in_functorch or forward_ad._current_level >= 0 or get_proxy_mode() is not None
 
 
 def is_watched() -> bool:
     """Whether operations of this thread are counted or changed, by a FLOP counter say: other threads' are not."""
     return _get_current_dispatch_mode() is not None
+
+
+def is_plain_linear(module: nn.Module) -> bool:
+    """Whether weight and bias say all: nothing took the module's place, and no hook waits for its call."""
+    replaced = type(module) is not nn.Linear or "forward" in vars(module)
+    if replaced or module._forward_hooks or module._forward_pre_hooks:
+        return False
+    return type(module.weight) is nn.Parameter and type(module.bias) is nn.Parameter

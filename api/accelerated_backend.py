@@ -58,8 +58,7 @@ class TorchNetwork:
         """Force an attention kernel, or compile the network; on a GPU with CUDA graphs."""
         self.module.use_kernel(kernel)
         if compiled:
-            graphs = self.device.type == "cuda"
-            self.call = torch.compile(self.module, mode="reduce-overhead" if graphs else None)
+            self.call = compile_for(self.device, self.module)
 
     def __call__(
         self,
@@ -90,13 +89,19 @@ class TorchNetwork:
         if self.call is self.module:
             return self.module(*inputs, num_obj_ptr_tokens, grid)
         torch.compiler.cudagraph_mark_step_begin()
+        result = self.call(*inputs, num_obj_ptr_tokens, grid)
         # The next call of a CUDA graph overwrites what this one returned.
-        return self.call(*inputs, num_obj_ptr_tokens, grid).clone()
+        return result.clone() if result.is_cuda else result
 
     def _to_tensor(self, array: Any) -> torch.Tensor:
         # NumPy arrays may be read-only or have negative strides, which tensors cannot.
         tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.array(array, order="C"))
         return tensor.to(self.device, self.dtype)
+
+
+def compile_for(device: torch.device, module: torch.nn.Module) -> Callable[..., Any]:
+    """The module through `torch.compile`, on a GPU as CUDA graphs."""
+    return torch.compile(module, mode="reduce-overhead" if device.type == "cuda" else None)
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -40,7 +40,7 @@ def bench(
     require("torch", "bench", extra="accelerated")
     from .accelerated.kernels import check_kernel
     from .accelerated_backend import find_device
-    from .bench import Setting, cases, measure, read_result, result, turns_of
+    from .bench import Setting, cases, measure, read_result, result
     from .contenders import available
 
     if plot is not None:
@@ -52,7 +52,7 @@ def bench(
         raise ValueError("resume is set, but output is not: expected the file to go on from")
     check_kernel(kernel)
     where = str(find_device(device))
-    setting = Setting(config, where, dtype, seed, kernel)
+    setting = Setting(config, where, dtype, seed, turns, kernel, compiled)
     names = available(where, compiled)
     done = read_result(output, setting) if resume and output is not None else []
     chosen = cases(load_config(config), quick)
@@ -65,7 +65,6 @@ def bench(
                         case,
                         names,
                         setting,
-                        turns_of(case, turns),
                         lambda step: progress.update(task, description=step),
                         memory=not quick,
                     )

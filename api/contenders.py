@@ -59,12 +59,12 @@ def build_contender(
     import torch
 
     from .accelerated import MemoryBank
-    from .accelerated_backend import TorchNetwork, to_numpy
+    from .accelerated_backend import TorchNetwork, compile_for, to_numpy
 
     torch_dtype, where = getattr(torch, dtype), torch.device(device)
     if name.startswith(PEER):
         module = build_peer(config, weights, grid).to(where, torch_dtype)
-        attention = _call_of_peer(torch.compile(module, mode=_mode(device)) if "compiled" in name else module)
+        attention = _call_of_peer(compile_for(where, module) if "compiled" in name else module)
     else:
         network = TorchNetwork(config, weights, where, torch_dtype)
         if name.startswith("fast"):
@@ -77,11 +77,6 @@ def build_contender(
         return torch.from_numpy(array).to(where, torch_dtype)
 
     return Contender(name, attention, MemoryBank(config, weights).to(where), native, to_numpy)
-
-
-def _mode(device: str) -> str | None:
-    """Compiled networks run as CUDA graphs where there is a GPU."""
-    return "reduce-overhead" if device.startswith("cuda") else None
 
 
 def _reference(config: Config, weights: Mapping[str, np.ndarray], dtype: str) -> Contender:

@@ -40,9 +40,12 @@ def main() -> None:
     def join(spatial: torch.Tensor, projection: torch.nn.Linear) -> torch.Tensor:
         return torch.cat([spatial.flatten(0, 1), projection(pointers)])
 
+    def rotated(keys: torch.Tensor) -> torch.Tensor:
+        return rotate(keys, table, out=keys)
+
     def fresh() -> list[torch.Tensor]:
         position = place + slots
-        return [join(rotate(p(memory + position), table), p) for p in projections]
+        return [join(rotated(p(memory + position)), p) for p in projections]
 
     with torch.inference_mode():
         kept = [rotate(p(memory + place), table) for p in projections]
@@ -50,7 +53,7 @@ def main() -> None:
 
         def aged() -> list[torch.Tensor]:
             for keys, projection in zip(kept, projections, strict=True):
-                keys[-1] = rotate(projection(memory[-1] + place), table)
+                keys[-1] = rotated(projection(memory[-1] + place))
             return [join(keys + term, p) for keys, term, p in zip(kept, terms, projections, strict=True)]
 
         calls = {"fresh": fresh, "kept": aged, "frame": lambda: module(*frame, inputs.num_obj_ptr_tokens)}

@@ -11,6 +11,8 @@ from memory_attention.weights import PREFIX
 from textbook import memory_attention as textbook
 
 ULPS = 8
+REACH = 100.0
+"""More than the largest logit of any drawn case."""
 
 
 def error(result: np.ndarray, truth: np.ndarray) -> float:
@@ -56,6 +58,22 @@ def check_equivalence(
     plain = error(run_textbook(case, device, dtype), true)
     limit = 2 * plain + ULPS * EPSILON[dtype]
     assert result <= limit, f"error {result:.1e}, twice the textbook's is {limit:.1e}"
+
+
+def check_off_the_fast_path(case: Case) -> None:
+    """With gradients, and for forward-mode derivatives, which count as a trace, the result is the same."""
+    truth = ma.load(case.config, "reference", case.weights, dtype="float64")(*case.inputs)
+    model = ma.load(case.config, "accelerated", case.weights, device="cpu", dtype="float64")
+
+    def tensors(learning: bool) -> list[object]:
+        given = (torch.from_numpy(a.copy()) if isinstance(a, np.ndarray) else a for a in case.inputs)
+        return [t.requires_grad_(learning) if isinstance(t, torch.Tensor) else t for t in given]
+
+    result = model(*tensors(learning=True))
+    assert result.requires_grad
+    assert error(result.detach().numpy(), truth) <= bound("float64", REACH)
+    with torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        assert error(model(*tensors(learning=False)).numpy(), truth) <= bound("float64", REACH)
 
 
 def run_textbook(case: Case, device: str, dtype: str) -> np.ndarray:

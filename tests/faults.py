@@ -11,7 +11,7 @@ from memory_attention.accelerated.position import kept_rotary_table
 
 @dataclass(frozen=True)
 class Fault:
-    """In `module`, of either package, the function at `path` has `old` replaced by `new`."""
+    """In `module`, of a package, the function at `path` has `old` replaced by `new`."""
 
     name: str
     module: str
@@ -38,10 +38,11 @@ FAULTS = [
         "pointers rotated",
         "attention",
         "RoPEAttention._encode",
-        {"reference": "key[:, :, num_rotated:]], axis=2", "accelerated": "= key[:, :, num_rotated:]"},
+        {"reference": "key[:, :, num_rotated:]], axis=2", "accelerated": 'record("k_rotated", turned)'},
         {
             "reference": "rotate(key[:, :, num_rotated:, None], angles[-1:])[..., 0, :]], axis=2",
-            "accelerated": "= rotate(key[:, :, num_rotated:, None], table[-1:])[..., 0, :]",
+            "accelerated": 'record("k_rotated", torch.cat([turned[:, :, :num_rotated],'
+            " rotate(turned[:, :, num_rotated:, None], table[-1:])[..., 0, :]], dim=2))",
         },
     ),
     Fault(
@@ -98,6 +99,24 @@ FAULTS = [
         },
     ),
 ]
+
+FAULTS_OFF_THE_FAST_PATH = [
+    Fault(
+        "rotation by the wrong sign, traced",
+        "position",
+        "rotate",
+        {"accelerated": "a * cos - b * sin, a * sin + b * cos"},
+        {"accelerated": "a * cos + b * sin, b * cos - a * sin"},
+    ),
+    Fault(
+        "pointers rotated, with gradients",
+        "attention",
+        "RoPEAttention._encode",
+        {"accelerated": "key[:, :, num_rotated:]], dim=2"},
+        {"accelerated": "rotate(key[:, :, num_rotated:, None], table[-1:])[..., 0, :]], dim=2"},
+    ),
+]
+"""In code that inference does not reach, but gradients and traces do."""
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The benchmark: what it measures, what it writes, and the committed results that the README shows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from memory_attention.cost import needed_flops
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 
-SETTING = Setting("tiny", "cpu", "float32", 0)
+SETTING = Setting("tiny", "cpu", "float32", seed=0, turns=3)
 COMMITTED = Path(__file__).parents[1] / "benchmarks" / "speed.json"
 
 
@@ -31,10 +32,10 @@ def no_rest(monkeypatch):
 def test_a_frame_is_measured_in_every_form():
     told = []
     config = ma.load_config("sam2.1_hiera_t")
-    setting = Setting("sam2.1_hiera_t", "cpu", "float32", 0)
+    setting = replace(SETTING, config="sam2.1_hiera_t")
     names = available("cpu", compiled=False)
     assert names == ["fast", "plain", "textbook", "reference", "transformers"]
-    measured = measure(Case(2, 1, 4), names, setting, 3, told.append, memory=False)
+    measured = measure(Case(2, 1, 4), names, setting, told.append, memory=False)
     assert measured["name"] == "4×4, 2 memories, 1 object"
     assert list(measured["contenders"]) == names
     tokens = 2 * 16 + 16 * 4
@@ -68,7 +69,7 @@ def test_contenders_compute_the_same():
 
 
 def test_a_video_is_measured_frame_by_frame():
-    measured = measure(Case(3, 1, 4, frames=5), ["fast", "plain"], SETTING, 1)
+    measured = measure(Case(3, 1, 4, frames=5), ["fast", "plain"], SETTING)
     for row in measured["contenders"].values():
         # The first frame has nothing to remember.
         assert len(row["seconds"]) == 4
@@ -102,8 +103,8 @@ def test_the_textbook_is_left_out_where_its_logits_do_not_fit():
 
 
 def test_peak_memory_is_of_the_order_of_the_keys():
-    """At 32 × 32 and seven memories: keys and rotated keys are 15 MB, all logits 30 MB and more than once."""
-    setting = Setting("sam2.1_hiera_t", "cpu", "float32", 0)
+    """At 32 × 32 and seven memories the keys are 7 MB, all logits 30 MB and more than once."""
+    setting = replace(SETTING, config="sam2.1_hiera_t")
     fast, textbook = (peak_memory(Case(7, 1, 32), name, setting) for name in ("fast", "textbook"))
     if fast is None:
         pytest.skip("this system does not tell a process its peak memory")
@@ -128,8 +129,8 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path):
     assert read_result(path, SETTING) == []
     path.write_text(json.dumps(result(SETTING, done)))
     assert read_result(path, SETTING) == done
-    assert read_result(path, Setting("tiny", "cpu", "float32", 1)) == []
-    assert read_result(path, Setting("tiny", "cpu", "float32", 0, "math")) == []
+    for other in ({"seed": 1}, {"turns": 4}, {"kernel": "math"}, {"compiled": True}):
+        assert read_result(path, replace(SETTING, **other)) == [], other
 
 
 def row(time, mb=None):

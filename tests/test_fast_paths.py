@@ -9,16 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 import memory_attention as ma
 from cases import cases, rounded, seeds
-from checks import check_equivalence, error
+from checks import check_equivalence, check_off_the_fast_path, error
 from live_bytes import LiveBytes
-from memory_attention.accelerated import RoPEAttention, choice, tiles
+from memory_attention.accelerated import RoPEAttention, choice, feed_forward, tiles
+from memory_attention.accelerated import attention as attention_module
 from memory_attention.accelerated.attention import attend_in_memory_space
 from memory_attention.accelerated.choice import PLAIN, Form, Problem, choose_form, fastest_form
 from memory_attention.accelerated.kernels import KERNELS, scaled_dot_product_attention
+from memory_attention.accelerated.position import rotary_table, rotate
 from memory_attention.accelerated.tiles import tiled_attention
 from memory_attention.inputs import draw_inputs
 from memory_attention.reference import attention as reference
@@ -52,6 +55,11 @@ def test_equivalence_where_no_problem_is_small(case):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "FEW_LOGITS", 0)
         check_equivalence(case, "accelerated", "cpu", "float32")
+
+
+@given(case=cases())
+def test_gradients_and_traces_see_the_same_numbers(case):
+    check_off_the_fast_path(case)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -477,6 +485,120 @@ def test_a_traced_module_is_no_constant(monkeypatch):
     with torch.no_grad():
         traced = torch.jit.trace(module, first, check_trace=False)
         torch.testing.assert_close(traced(*second), module(*second), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def attention():
+    """An attention small enough to look at, on its fast path."""
+    torch.manual_seed(0)
+    made = RoPEAttention(16, 2, kv_in_dim=2, rope_k_repeat=True, feat_sizes=(4, 4)).double().eval()
+    made.memory_space = True
+    return made
+
+
+def test_a_kernel_that_is_forced_stays_so_where_values_are_watched(attention, monkeypatch):
+    asked = []
+    spied = scaled_dot_product_attention
+    monkeypatch.setattr(
+        attention_module, "scaled_dot_product_attention", lambda *a: (asked.append(a[4]), spied(*a))[1]
+    )
+    attention.kernel = "textbook"
+    attention.v_proj.register_forward_hook(lambda *_: None)
+    with torch.no_grad():
+        attention(torch.randn(1, 16, 16).double(), *[torch.randn(1, 32, 2).double()] * 2)
+    assert asked == ["textbook"]
+
+
+def test_weights_of_another_kind_are_left_to_their_module(attention):
+    """Quantised weights, say: what they are as numbers is theirs to know."""
+
+    class Other(torch.Tensor):
+        pass
+
+    query, key, memory = torch.randn(1, 2, 16, 8), torch.randn(1, 2, 64, 8), torch.randn(1, 64, 2)
+    with torch.no_grad():
+        assert attention._form(query, key, memory).memory_space
+        weight = attention.v_proj.weight.detach().as_subclass(Other)
+        attention.v_proj.weight = torch.nn.Parameter(weight)
+        assert type(attention.v_proj.weight) is Other
+        assert not attention._form(query, key, memory).memory_space
+
+
+def test_transforms_go_through(attention, monkeypatch):
+    """Derivatives forwards, vmap and make_fx, against differences, a loop and another input."""
+    monkeypatch.setattr(choice, "FEW_LOGITS", 0)
+    attention.kernel = "math"
+    x, memory, step = (torch.randn(shape).double() for shape in ((2, 16, 16), (2, 32, 2), (2, 32, 2)))
+
+    def call(memory, x=x):
+        return attention(x, memory, memory)
+
+    with torch.no_grad():
+        value, slope = torch.func.jvp(call, (memory,), (step,))
+        torch.testing.assert_close(value, call(memory))
+        difference = (call(memory + 1e-5 * step) - call(memory - 1e-5 * step)) / 2e-5
+        torch.testing.assert_close(slope, difference, rtol=1e-6, atol=1e-6)
+        mapped = torch.func.vmap(lambda m, x: call(m[None], x[None])[0])(memory, x)
+        torch.testing.assert_close(mapped, call(memory))
+        graph = make_fx(lambda memory: call(memory))(memory)
+        torch.testing.assert_close(graph(memory + step), call(memory + step))
+
+
+@pytest.mark.parametrize("hooked", ["linear1", "linear2"])
+def test_who_hooks_the_feed_forward_is_called_once(hooked, monkeypatch):
+    monkeypatch.setattr(feed_forward, "TOKENS_AT_ONCE", 5)
+    config = ma.load_config("tiny")
+    inputs = draw_inputs(config, objects=2)
+    model = ma.load(config, "accelerated", device="cpu")
+    expected, seen = model(*inputs), []
+    linear = getattr(model.network.module.layers[0], hooked)
+    linear.register_forward_hook(lambda module, args, output: seen.append(output.shape[:2]))
+    assert error(model(*inputs), expected) <= bound("float32")
+    assert seen == [(2, 16)]
+
+
+@given(seed=seeds, tokens=st.integers(1, 40), at_once=st.integers(1, 50), objects=st.integers(1, 3))
+def test_the_feed_forward_some_tokens_at_a_time_is_that_of_all(seed, tokens, at_once, objects):
+    torch.manual_seed(seed)
+    layer = ma.load("tiny", "accelerated", device="cpu", dtype="float64").network.module.layers[0]
+    parts = (layer.norm3, layer.linear1, layer.activation, layer.dropout, layer.linear2, layer.dropout3)
+    x = torch.randn(tokens, objects, layer.d_model).double().transpose(0, 1)
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(feed_forward, "TOKENS_AT_ONCE", tokens * objects)
+        whole = feed_forward.feed_forward(x, *parts)
+        patch.setattr(feed_forward, "TOKENS_AT_ONCE", at_once)
+        torch.testing.assert_close(feed_forward.feed_forward(x, *parts), whole)
+
+
+@given(seed=seeds, layout=st.permutations(range(4)), offset=st.integers(0, 1), padding=st.integers(0, 1))
+def test_rotation_takes_any_layout(seed, layout, offset, padding):
+    """Also those whose pairs are not pairs in memory."""
+    sizes = np.array([2, 3, 6, 8])[layout]
+    stored = drawn(seed, *sizes[:-1], int(sizes[-1]) + offset + padding)
+    x = stored[..., offset : offset + int(sizes[-1])].permute(*np.argsort(layout).tolist())
+    table = rotary_table(2, 3, 8, 100.0, "cpu", torch.float64)
+    assert torch.equal(rotate(x, table), rotate(x.contiguous(), table))
+    # The keys go the same way, however the module in place of k_proj lays them out.
+    out = torch.empty(x.shape, dtype=x.dtype)
+    rotate(x, table, out=out)
+    assert torch.equal(out, rotate(x, table))
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_in_training_every_object_has_its_own_dropout(copies):
+    config = ma.load_config("tiny")
+    *arrays, pointers, _ = draw_inputs(config)
+    curr, memory, curr_pos, memory_pos = (torch.from_numpy(array) for array in arrays)
+    module = ma.load(config, "accelerated", device="cpu").network.module.train()
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    module.layers[0].dropout1.p = 0.5
+    torch.manual_seed(0)
+    frame = [tokens.expand(-1, copies, -1) for tokens in (curr, curr_pos)]
+    remembered = [tokens.expand(-1, 2, -1) for tokens in (memory, memory_pos)]
+    first, second = module(frame[0], remembered[0], frame[1], remembered[1], pointers).unbind(1)
+    assert not torch.allclose(first, second)
 
 
 def test_fake_tensors_are_not_kept():

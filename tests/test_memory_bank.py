@@ -29,6 +29,8 @@ from memory_attention.configs.frame_choice import (
 from memory_attention.tolerances import BOUNDS
 
 torch = pytest.importorskip("torch", reason="one of the two banks is PyTorch's")
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+
 from memory_attention import accelerated  # noqa: E402
 
 BACKENDS = ("reference", "accelerated")
@@ -882,32 +884,45 @@ def test_features_that_do_not_fit(
         bank.bank.attend(never, bank.own(features), None, 1, 10)
 
 
-def fresh_positions(bank: Any) -> Any:
-    """What a bank that has kept nothing says of the same frames."""
-    other = accelerated.MemoryBank(make_config(), dict(bank.named_parameters()))
-    for number in bank.memories:
-        other.add(number, bank.memories[number], conditioning=number in bank.conditioning)
-    return other.tokens(3, None).memory_pos
+def changed_in_place(bank: Any) -> None:
+    bank.maskmem_tpos_enc.data.mul_(2)
 
 
-def test_kept_encodings_follow_the_parameters_the_dtype_and_the_grid() -> None:
+def swapped(bank: Any) -> None:
+    bank.maskmem_tpos_enc = torch.nn.Parameter(bank.maskmem_tpos_enc.detach() + 1)
+
+
+@pytest.mark.parametrize("change", [changed_in_place, swapped, lambda bank: bank.float(), lambda bank: None])
+def test_what_is_kept_from_frame_to_frame_follows_the_parameters(change: Callable[[Any], None]) -> None:
     bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config()))
-    bank.add(0, torch.zeros(1, 4, 2, 2, dtype=torch.float64), conditioning=True)
-    bank.add(2, torch.zeros(1, 4, 2, 2, dtype=torch.float64))
     with torch.no_grad():
-        for change in (lambda: None, lambda: bank.maskmem_tpos_enc.mul_(2), lambda: bank.float()):
+        for height, width in ((2, 2), (3, 1)):
+            bank.clear()
+            bank.add(0, torch.zeros(1, 4, height, width, dtype=torch.float64), conditioning=True)
+            bank.add(2, torch.zeros(1, 4, height, width, dtype=torch.float64))
             bank.tokens(3, None)
-            change()
-            torch.testing.assert_close(bank.tokens(3, None).memory_pos, fresh_positions(bank), rtol=0, atol=0)
-        bank.clear()
-        bank.add(0, torch.zeros(1, 4, 3, 1), conditioning=True)
-        torch.testing.assert_close(bank.tokens(3, None).memory_pos, fresh_positions(bank), rtol=0, atol=0)
-        kept = bank._positions[0]
-        bank.tokens(3, None)
-        assert bank._positions[0] is kept, "nothing was kept"
+            change(bank)
+            own = reference.MemoryBank(
+                make_config(), {name: value.detach().numpy() for name, value in bank.named_parameters()}
+            )
+            own.add(0, np.zeros((1, 4, height, width)), conditioning=True)
+            own.add(2, np.zeros((1, 4, height, width)))
+            expected = torch.from_numpy(own.tokens(3, None).memory_pos)
+            torch.testing.assert_close(bank.tokens(3, None).memory_pos, expected, rtol=0, atol=1e-12)
+
+
+def test_the_place_in_the_image_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    position = accelerated.memory_bank.kept_sine_encoding_2d
+    position.cache_clear()
+    bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config()))
+    for frame in range(3):
+        bank.add(frame, torch.zeros(1, 4, 2, 5, dtype=torch.float64), conditioning=frame == 0)
+        bank.tokens(frame + 1, None)
+    assert position.cache_info().misses == 1
 
 
 def test_what_inference_kept_does_not_stand_in_the_way_of_training() -> None:
+    accelerated.memory_bank.kept_sine_encoding_2d.cache_clear()
     bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config()))
     with torch.inference_mode():
         bank.add(0, torch.zeros(1, 4, 2, 2, dtype=torch.float64), conditioning=True)
@@ -918,6 +933,24 @@ def test_what_inference_kept_does_not_stand_in_the_way_of_training() -> None:
     assert bank.maskmem_tpos_enc.grad.abs().sum() > 0
     with torch.no_grad():
         assert not bank.tokens(1, None).memory_pos.requires_grad
+
+
+def test_stand_ins_for_tensors_are_not_kept() -> None:
+    accelerated.memory_bank.kept_sine_encoding_2d.cache_clear()
+    with FakeTensorMode():
+        bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config(), "float32"))
+        bank.add(0, torch.zeros(1, 4, 2, 2), conditioning=True)
+        bank.tokens(1, None)
+    assert accelerated.memory_bank.kept_sine_encoding_2d.cache_info().currsize == 0
+
+
+def test_a_compiler_takes_the_tokens() -> None:
+    bank = accelerated.MemoryBank(make_config(), draw_parameters(make_config(), "float32"))
+    bank.add(0, torch.zeros(1, 4, 2, 2), torch.zeros(1, 8), conditioning=True)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(bank.tokens, backend="eager")(1, None)
+        torch.testing.assert_close(compiled.memory_pos, bank.tokens(1, None).memory_pos)
 
 
 def test_tokens_lie_batch_first_as_the_attention_takes_them() -> None:
