@@ -10,8 +10,8 @@ import torch
 from ..configs.memory_space import memory_space_saves
 from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
 
-FEW_LOGITS = 2**19
-"""Below so many logits (seven memories of a 16 × 16 grid) PyTorch's fused CPU kernel was the faster one."""
+FEW_LOGITS = 2**21
+"""Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
 
 
 class Form(NamedTuple):
