@@ -11,6 +11,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("memory attention")
     group.addoption("--backend", default=os.environ.get("MEMORY_ATTENTION_BACKEND") or "accelerated")
     group.addoption("--device", default=None, help="cpu, cuda, …")
-    group.addoption("--kernel", default=None, help="the accelerated backend's kernel; else the fastest")
+    group.addoption("--kernel", default=None, help="the accelerated backend's kernel; else chosen by size")
     group.addoption("--compiled", action="store_true", help="the accelerated backend through torch.compile")
     group.addoption("--dtype", default=None, choices=DTYPES, help="one dtype instead of all")

@@ -16,7 +16,7 @@ import numpy as np
 
 from .configs import Config, load_config
 from .contenders import PEER, Contender, build_contender
-from .cost import needed_flops
+from .cost import needed_flops, step_costs
 from .inputs import SAM2_POINTERS, Inputs, draw_inputs
 from .model import load
 
@@ -121,8 +121,9 @@ def measure(
     """Time the contenders of a case in turns; also their errors, their peak memory, and the floor.
 
     Errors are root mean squares over the output, and the largest, relative to its largest number in the
-    reference in float64. The floor is the time that the needed FLOPs take at
-    the rate of a large matrix product, measured in the same turns. `progress` is told what comes next.
+    reference in float64. The floor is the time that the needed FLOPs take at the rate of a large matrix
+    product, measured in the same turns; it is also given for the attention to the memories by itself.
+    `progress` is told what comes next.
     """
     import torch
 
@@ -133,19 +134,25 @@ def measure(
     clock = Clock(setting.device)
     with torch.inference_mode():
         contenders = {name: _build(name, config, weights, case, setting) for name in names}
-        product = _matrix_product(setting)
+        measures = {"matrix product": _matrix_product(setting)}
         results: dict[str, np.ndarray] = {}
         if case.frames == 1:
             calls = {name: _one_frame(contender, inputs) for name, contender in contenders.items()}
             results = {name: contenders[name].to_numpy(call()) for name, call in calls.items()}
-            calls["matrix product"] = product
+            if case.objects == 1:
+                measures["attention"] = _attention_alone(config, case, setting)
+            calls |= measures
             seconds = _in_turns(
                 calls, clock, turns_of(case, setting.turns), lambda step: progress(f"{case.name}: {step}")
             )
         else:
-            seconds = _videos(contenders, {"matrix product": product}, config, case, setting, clock, progress)
+            seconds = _videos(contenders, measures, config, case, setting, clock, progress)
         rate = 2 * _matrix_side(setting) ** 3 / statistics.median(seconds.pop("matrix product"))
     needed = _needed(config, case)
+    of_attention = {}
+    if "attention" in measures:
+        time_of_attention = statistics.median(seconds.pop("attention"))
+        of_attention["attention_share_of_floor"] = _needed_by_attention(config, case) / rate / time_of_attention
     # A video is one run of many frames, and its time their sum.
     of_turns = statistics.median if case.frames == 1 else sum
     rows: dict[str, dict[str, Any]] = {
@@ -173,6 +180,7 @@ def measure(
         **asdict(case),
         "needed_gflop": needed / 1e9,
         "matrix_product_gflop_per_second": rate / 1e9,
+        **of_attention,
         "contenders": rows,
     }
 
@@ -196,9 +204,7 @@ def _needed(config: Config, case: Case) -> int:
     """FLOPs of the case; in a video of the frames after the first, each with the memories that there are."""
     tokens, full = case.grid**2, config.memory_bank.num_maskmem
     if case.frames == 1:
-        pointers = min(config.memory_bank.max_obj_ptrs_in_encoder, SAM2_POINTERS)
-        seen = case.memories * tokens + pointers * config.num_pointer_tokens
-        return needed_flops(config, tokens, seen, case.objects)
+        return needed_flops(config, tokens, _memory_tokens(config, case), case.objects)
     reach = config.memory_bank.max_obj_ptrs_in_encoder
     return sum(
         needed_flops(
@@ -206,6 +212,42 @@ def _needed(config: Config, case: Case) -> int:
         )
         for frame in range(1, case.frames)
     )
+
+
+def _memory_tokens(config: Config, case: Case) -> int:
+    """The tokens that one frame sees."""
+    pointers = min(config.memory_bank.max_obj_ptrs_in_encoder, SAM2_POINTERS)
+    return case.memories * case.grid**2 + pointers * config.num_pointer_tokens
+
+
+def _needed_by_attention(config: Config, case: Case) -> int:
+    """FLOPs of one layer's attention to the memories, without the projections before and after."""
+    costs = step_costs(config, case.grid**2, _memory_tokens(config, case), fast=True)
+    return next(cost.flops for cost in costs if cost.step == "layers.0.cross_attn_image.attended")
+
+
+def _attention_alone(config: Config, case: Case, setting: Setting) -> Callable[[], Any]:
+    """One layer's attention to the memories by itself, in the form and with the kernel of the fast path."""
+    import torch
+
+    from .accelerated.attention import attend_in_memory_space
+    from .accelerated.choice import Problem, choose_form
+    from .accelerated.kernels import scaled_dot_product_attention
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=setting.device, dtype=getattr(torch, setting.dtype))
+
+    attention = config.memory_attention.layer.cross_attention
+    heads, width, memory_dim = attention.num_heads, attention.head_dim, attention.key_dim
+    queries, keys = case.grid**2, _memory_tokens(config, case)
+    query, key, memory = draw(1, heads, queries, width), draw(1, heads, keys, width), draw(1, keys, memory_dim)
+    problem = Problem(1, heads, queries, keys, width, memory_dim, query.dtype, query.device)
+    form = choose_form(problem, setting.kernel)
+    if form.memory_space:
+        weight, bias = draw(heads * width, memory_dim), draw(heads * width)
+        return lambda: attend_in_memory_space(query, key, memory, weight, bias, form.kernel)
+    value = draw(1, heads, keys, width)
+    return lambda: scaled_dot_product_attention(query, key, value, kernel=form.kernel)
 
 
 class Clock:

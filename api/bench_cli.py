@@ -24,7 +24,7 @@ def bench(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the GPU if there is one]")] = None,
     dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
     kernel: Annotated[
-        str | None, typer.Option(help="Force the kernel of the fast path [default: the fastest]")
+        str | None, typer.Option(help="Force the kernel of the fast path [default: by size]")
     ] = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Also through torch.compile.")] = False,
     turns: Annotated[int, typer.Option(min=1, help="How often each contender has its turn.")] = 5,
@@ -88,10 +88,10 @@ def print_case(case: dict[str, Any]) -> None:
     """Print one case as a table: ratios first."""
     rate = case["matrix_product_gflop_per_second"]
     floor = case["needed_gflop"] / rate
-    table = Table(
-        title=case["name"],
-        caption=f"{case['needed_gflop']:.1f} GFLOP needed; matrix product {rate:.0f} GFLOP/s; floor {floor:.3g} s",
-    )
+    caption = f"{case['needed_gflop']:.1f} GFLOP needed; matrix product {rate:.0f} GFLOP/s; floor {floor:.3g} s"
+    if "attention_share_of_floor" in case:
+        caption += f"; attention alone {case['attention_share_of_floor']:.0%} of the floor"
+    table = Table(title=case["name"], caption=caption)
     for column in ("", "times faster than transformers", "share of the floor", "seconds", "mean error", "MB"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in case["contenders"].items():

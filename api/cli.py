@@ -120,7 +120,7 @@ def info(
     )
     if bank.num_maskmem:
         console.print(_stream(parsed, objects, itemsize))
-    console.print(f"Attention here: {_kernel(parsed, device, dtype, height * width, tokens)}")
+    console.print(f"Attention here: {_kernel(parsed, device, dtype, objects, height * width, tokens)}")
 
 
 def _count(shapes: dict[str, tuple[int, ...]]) -> int:
@@ -138,8 +138,8 @@ def _stream(config: Config, objects: int, itemsize: int) -> str:
     )
 
 
-def _kernel(config: Config, device: str | None, dtype: str, queries: int, keys: int) -> str:
-    """Which form and kernel the accelerated backend takes for a cross-attention of that size."""
+def _kernel(config: Config, device: str | None, dtype: str, objects: int, queries: int, keys: int) -> str:
+    """Which form and kernel the accelerated backend takes for a cross-attention of that size; a GPU tries them."""
     try:
         import torch
 
@@ -151,7 +151,7 @@ def _kernel(config: Config, device: str | None, dtype: str, queries: int, keys: 
     where = find_device(device)
     attention = config.memory_attention.layer.cross_attention
     heads, width, torch_dtype = attention.num_heads, attention.head_dim, getattr(torch, dtype)
-    problem = Problem(1, heads, queries, keys, width, attention.key_dim, torch_dtype, where)
+    problem = Problem(objects, heads, queries, keys, width, attention.key_dim, torch_dtype, where)
     form = choose_form(problem)
     kernel = form.kernel
     if kernel == "pytorch":
@@ -171,7 +171,7 @@ def run(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
-    kernel: Annotated[str | None, typer.Option(help="Force an attention kernel [default: the fastest]")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Force an attention kernel [default: by size]")] = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Through torch.compile.")] = False,
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""

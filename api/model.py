@@ -166,7 +166,7 @@ def load(
     reference. `weights`: the path of a checkpoint, a mapping of SAM 2's names to arrays, or none, and
     then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
     takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
-    `kernel`: one of `accelerated.kernels.KERNELS`; none takes the fastest. `compiled`: through
+    `kernel`: one of `accelerated.kernels.KERNELS`; none leaves it to `accelerated.choice`. `compiled`: through
     `torch.compile`, on a GPU with CUDA graphs. Both are the accelerated backend's.
     """
     parsed = load_config(config)

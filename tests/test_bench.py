@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import memory_attention as ma
 from memory_attention import bench
@@ -48,6 +49,7 @@ def test_a_frame_is_measured_in_every_form():
         floor = measured["needed_gflop"] / measured["matrix_product_gflop_per_second"]
         assert row["share_of_floor"] == pytest.approx(floor / row["time"])
     assert measured["contenders"]["transformers"]["times_faster_than_peer"] == 1.0
+    assert 0 < measured["attention_share_of_floor"] < 10
     assert any("turn 3 of 3, fast" in step for step in told)
 
 
@@ -93,6 +95,16 @@ def test_the_floor_of_a_video_counts_the_tokens_that_the_bank_gives():
         bank.add(frame, memory, pointer, conditioning=frame == 0)
         bank.forget(frame + 1)
     assert bench._needed(config, Case(3, 1, height, frames=30)) == counted
+
+
+def test_the_attention_alone_has_its_share_of_the_needed_flops():
+    """q kᵀ and, in memory space, the weighted sum with its projection, counted by PyTorch."""
+    config = ma.load_config("sam2.1_hiera_t")
+    setting = replace(SETTING, config="sam2.1_hiera_t", kernel="math")
+    for case in (Case(1, 1, 4), Case(7, 1, 4)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            bench._attention_alone(config, case, setting)()
+        assert bench._needed_by_attention(config, case) == counter.get_total_flops()
 
 
 def test_the_textbook_is_left_out_where_its_logits_do_not_fit():
