@@ -71,6 +71,7 @@ SHOWN = [
     "16×16, 1 memory, 1 object",
     "32×32, 7 memories, 1 object",
     "48×48, 7 memories, 1 object",
+    "96×96, 7 memories, 1 object",
 ]
 
 
