@@ -1,12 +1,16 @@
 """The equivalence rule itself, used by the suite and by the test of the suite."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from hypothesis import assume
 
 import memory_attention as ma
 from cases import Case, rounded
 from memory_attention.compare import largest_logit
-from memory_attention.tolerances import EPSILON, bound
+from memory_attention.inputs import Inputs
+from memory_attention.tolerances import EPSILON, LARGEST, bound
 from memory_attention.weights import PREFIX
 from textbook import memory_attention as textbook
 
@@ -15,11 +19,11 @@ REACH = 100.0
 """More than the largest logit of any drawn case."""
 
 
-def error(result: np.ndarray, truth: np.ndarray) -> float:
-    """The largest error relative to the largest magnitude of the truth."""
+def error(result: np.ndarray, truth: np.ndarray, beside: np.ndarray | None = None) -> float:
+    """The largest error relative to the largest magnitude of the truth, or of what is given `beside` it."""
     assert result.shape == truth.shape, f"shape {result.shape}, expected {truth.shape}"
     assert np.isfinite(result).all(), "not finite"
-    magnitude = float(np.abs(truth).max()) or 1.0
+    magnitude = float(np.abs(truth if beside is None else beside).max()) or 1.0
     return float(np.abs(result.astype(np.float64) - truth).max()) / magnitude
 
 
@@ -38,6 +42,10 @@ def check_equivalence(
     """
     case = rounded(case, dtype)
     truth = ma.load(case.config, "reference", case.weights, dtype="float64").trace(*case.inputs)
+    whole = truth["norm"].swapaxes(0, 1) if case.config.memory_attention.batch_first else truth["norm"]
+    plain = textbook_error(case, device, dtype, whole)
+    # Where rows hardly vary, norms make much of every rounding: what the textbook loses, no step can have.
+    assume(2 * plain <= LARGEST)
     model = ma.load(
         case.config, backend, case.weights, device=_device(backend, device), dtype=dtype, compiled=compiled
     )
@@ -51,11 +59,12 @@ def check_equivalence(
         if name.endswith((".k", ".k_rotated")):
             reach = max(reach, largest_logit(truth, name))
         limit = bound(dtype, reach)
-        assert error(steps[name], true) <= limit, f"{name}: error {error(steps[name], true):.1e} > {limit:.1e}"
+        # An activation may leave next to nothing of linear1, but all of its error.
+        given = name.replace("activation", "linear1").replace("linear2", "linear1")
+        wrong = error(steps[name], true, beside=np.maximum(np.abs(true).max(), np.abs(truth[given]).max()))
+        assert wrong <= limit, f"{name}: error {wrong:.1e} > {limit:.1e}"
 
-    true = truth["norm"] if not case.config.memory_attention.batch_first else truth["norm"].swapaxes(0, 1)
-    result = error(model(*case.inputs), true)
-    plain = error(run_textbook(case, device, dtype), true)
+    result = error(model(*case.inputs), whole)
     limit = 2 * plain + ULPS * EPSILON[dtype]
     assert result <= limit, f"error {result:.1e}, twice the textbook's is {limit:.1e}"
 
@@ -74,6 +83,24 @@ def check_off_the_fast_path(case: Case) -> None:
     assert error(result.detach().numpy(), truth) <= bound("float64", REACH)
     with torch.no_grad(), torch.autograd.forward_ad.dual_level():
         assert error(model(*tensors(learning=False)).numpy(), truth) <= bound("float64", REACH)
+
+
+def textbook_error(case: Case, device: str, dtype: str, truth: np.ndarray) -> float:
+    """The textbook formula's largest error, on the case and with every input moved by one in its last place.
+
+    By itself it is a matter of luck: where norms make much of every rounding, it varies by a factor of ten.
+    """
+    rng = np.random.default_rng(0)
+
+    def moved(array: np.ndarray) -> np.ndarray:
+        return array * (1 + EPSILON[dtype] * rng.choice([-1, 0, 1], array.shape))
+
+    def with_moved_inputs() -> Case:
+        inputs = (moved(given) if isinstance(given, np.ndarray) else given for given in case.inputs)
+        return replace(case, inputs=Inputs(*inputs))
+
+    cases = [case, *(with_moved_inputs() for _ in range(7))]
+    return max(error(run_textbook(each, device, dtype), truth) for each in cases)
 
 
 def run_textbook(case: Case, device: str, dtype: str) -> np.ndarray:
