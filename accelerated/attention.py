@@ -10,7 +10,7 @@ from ..configs.schema import check_head_widths
 from .choice import PLAIN, Form, Problem, choose_form
 from .kernels import scaled_dot_product_attention
 from .position import kept_rotary_table, rotary_table, rotate
-from .tracing import is_plain_linear, is_traced
+from .tracing import is_derived_forwards, is_plain_linear, is_traced
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -106,7 +106,9 @@ class Attention(nn.Module):
         record: Record = unrecorded,
     ) -> Form:
         """The form and kernel of this call."""
-        asked = any(tensor.requires_grad for tensor in (query, key, v))
+        if is_derived_forwards():
+            return Form(False, self.kernel or "math")
+        asked = any(tensor.requires_grad for tensor in (query, key, v, *self.v_proj.parameters()))
         if self.training or (torch.is_grad_enabled() and asked):
             return PLAIN
         unseen = record is unrecorded and is_plain_linear(self.v_proj)

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook
 
 from ..configs.contract import Record, unrecorded
 from .norm import LayerNorm
-from .tracing import is_plain_linear, is_traced
+from .tracing import is_hooked, is_plain_linear, is_traced
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -39,9 +40,11 @@ def feed_forward(
         hidden = record("linear1", linear1(record("norm3", norm(tokens))))
         return record("linear2", linear2(dropout(record("activation", activation(hidden)))))
 
-    unseen = record is unrecorded and is_plain_linear(linear1) and is_plain_linear(linear2)
-    many = x.shape[0] * x.shape[1] > TOKENS_AT_ONCE
-    if many and unseen and x.device.type == "cpu" and not torch.is_grad_enabled() and not is_traced(x):
+    plain = is_plain_linear(linear1) and is_plain_linear(linear2) and type(norm) is LayerNorm
+    seen = is_hooked(norm) or is_hooked(dropout) or _has_any_global_hook() or record is not unrecorded
+    recorded = is_traced(x) or torch.is_grad_enabled()
+    # A trace would keep what it is asked of the sizes, so it is not asked.
+    if plain and not seen and not recorded and x.device.type == "cpu" and len(x) * x.shape[1] > TOKENS_AT_ONCE:
         parts = x.flatten(0, 1).split(TOKENS_AT_ONCE)
         updated = torch.cat([update(part) for part in parts]).view(x.shape)
     else:

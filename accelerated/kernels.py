@@ -2,7 +2,9 @@
 
 import functools
 import math
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
@@ -22,6 +24,9 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 
+_switching = threading.Lock()
+"""`sdpa_kernel` sets flags of the whole process, and two at a time would restore each other's."""
+
 KERNELS = ("pytorch", *BACKENDS, "tiled", "flex", "textbook")
 """`pytorch` lets PyTorch pick among its four (flash to math); `tiled` is ours, for CPUs."""
 
@@ -39,7 +44,7 @@ def scaled_dot_product_attention(
     Source: Vaswani et al., 2017, arXiv:1706.03762, equation 1; FlashAttention, Dao et al., 2022,
     arXiv:2205.14135.
     """
-    query = query.expand(len(key), -1, -1, -1)
+    query = query.expand(key.shape[0], -1, -1, -1)
     if kernel == "pytorch":
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     if dropout and kernel not in BACKENDS:
@@ -52,7 +57,7 @@ def scaled_dot_product_attention(
     if kernel == "flex":
         return _compiled_flex()(query, key, value)
     try:
-        with sdpa_kernel(BACKENDS[kernel]):
+        with nullcontext() if is_traced(query) else _switching, sdpa_kernel(BACKENDS[kernel]):
             return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     except RuntimeError as error:
         if not any(said in str(error) for said in ("No available kernel", "No viable backend")):

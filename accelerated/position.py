@@ -71,7 +71,7 @@ def rotary_angles(
 def kept_sine_encoding_2d(height: int, width: int, channels: int, device: torch.device) -> Float[Tensor, "h w C"]:
     """`sine_encoding_2d`, computed once for every grid and kept."""
     with torch.inference_mode(False), torch.no_grad():
-        return sine_encoding_2d(height, width, channels, device)
+        return _finished(sine_encoding_2d(height, width, channels, device))
 
 
 @functools.lru_cache(maxsize=16)
@@ -80,7 +80,14 @@ def kept_rotary_table(
 ) -> Float[Tensor, "N half 2"]:
     """`rotary_table`, computed once for every grid and kept."""
     with torch.inference_mode(False), torch.no_grad():
-        return rotary_table(height, width, head_dim, theta, device, dtype)
+        return _finished(rotary_table(height, width, head_dim, theta, device, dtype))
+
+
+def _finished(table: Tensor) -> Tensor:
+    """The table once it is computed: on a GPU another stream may be the next to read it."""
+    if table.is_cuda:
+        torch.cuda.current_stream(table.device).synchronize()
+    return table
 
 
 def rotary_table(

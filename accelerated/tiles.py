@@ -19,7 +19,10 @@ from torch import Tensor
 from .tracing import is_watched
 
 SAFE_EXPONENT = 60.0
-"""2^60 times a million keys is far from float32's largest number, 2^128; 2^-60 is far from its least."""
+"""2^60 times a million keys is far from float32's largest number, 2^128, and 2^-60 from its least.
+
+Values between 1e-18 and 1e14 in magnitude have room there.
+"""
 
 LARGEST_TILE = 1024
 
@@ -60,7 +63,9 @@ def tiled_attention(
         for job in jobs:
             attend(job)
     else:
-        list(_workers(threads).map(attend, jobs))
+        with _making:
+            workers = _workers(threads)
+        list(workers.map(attend, jobs))
     return result
 
 
@@ -115,6 +120,9 @@ def last_level_cache() -> int:
     return max(sizes, default=2**25)
 
 
+_making = threading.Lock()
+
+
 @functools.cache
 def _workers(threads: int) -> ThreadPoolExecutor:
     """Threads for blocks of queries; inside each of them PyTorch itself uses one thread."""
@@ -126,6 +134,12 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
+def _start_anew() -> None:
+    """A child process inherits the pool, but none of its threads, and perhaps a lock that was held."""
+    global _making
+    _making = threading.Lock()
+    _workers.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):
-    # A child process inherits the pool, but none of its threads.
-    os.register_at_fork(after_in_child=_workers.cache_clear)
+    os.register_at_fork(after_in_child=_start_anew)

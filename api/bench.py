@@ -221,7 +221,7 @@ def _memory_tokens(config: Config, case: Case) -> int:
 
 
 def _needed_by_attention(config: Config, case: Case) -> int:
-    """FLOPs of one layer's attention to the memories, without the projections before and after."""
+    """FLOPs of one layer's attention to the memories: logits, weighted sum and its projection."""
     costs = step_costs(config, case.grid**2, _memory_tokens(config, case), fast=True)
     return next(cost.flops for cost in costs if cost.step == "layers.0.cross_attn_image.attended")
 

@@ -70,6 +70,16 @@ def test_contenders_compute_the_same():
         assert np.abs(out - truth).max() <= bound("float32", 20) * np.abs(truth).max(), name
 
 
+def test_only_the_fast_path_and_the_reference_are_given_one_frame_for_all():
+    config = ma.load_config("sam2.1_hiera_t")
+    weights, inputs = ma.load(config).weights, draw_inputs(config, memories=1, objects=2, grid=(4, 4))
+    for name in available("cpu", compiled=True):
+        contender, given = build_contender(name, config, weights, (4, 4), "cpu", "float32"), []
+        contender.attention = lambda given=given, **arguments: given.append(arguments["curr"].shape[1])
+        bench._one_frame(contender, inputs)()
+        assert given == [1 if name in ("fast", "reference", "fast compiled") else 2], name
+
+
 def test_a_video_is_measured_frame_by_frame():
     measured = measure(Case(3, 1, 4, frames=5), ["fast", "plain"], SETTING)
     for row in measured["contenders"].values():

@@ -509,6 +509,74 @@ def test_a_kernel_that_is_forced_stays_so_where_values_are_watched(attention, mo
     assert asked == ["textbook"]
 
 
+def test_another_forward_of_the_values_is_called(attention):
+    """As `accelerate` replaces it, on the module itself."""
+    x, memory = torch.randn(1, 16, 16).double(), torch.randn(1, 32, 2).double()
+    sound = attention.v_proj.forward
+    with torch.no_grad():
+        bias = attention.out_proj.bias
+        expected = 2 * (attention(x, memory, memory) - bias) + bias
+        attention.v_proj.forward = lambda values: 2 * sound(values)
+        torch.testing.assert_close(attention(x, memory, memory), expected)
+
+
+@pytest.mark.parametrize("learns", ["values", "projection"])
+def test_gradients_asked_of_the_values_alone_take_the_plain_form(attention, learns):
+    attention.requires_grad_(False)
+    attention.kernel, attention.memory_space = "tiled", False
+    x, memory = torch.randn(1, 16, 16).double(), torch.randn(1, 32, 2).double()
+    asked = memory.clone() if learns == "values" else attention.v_proj.weight
+    asked.requires_grad_()
+    attention(x, memory, asked if learns == "values" else memory).sum().backward()
+    assert asked.grad.abs().sum() > 0
+
+
+def test_kernels_forced_in_two_threads_leave_pytorch_as_it_was(attention):
+    def flags():
+        cuda = torch.backends.cuda
+        return [f() for f in (cuda.flash_sdp_enabled, cuda.mem_efficient_sdp_enabled, cuda.math_sdp_enabled)]
+
+    before, query = flags(), torch.randn(1, 1, 4, 8)
+
+    def call(kernel):
+        with torch.no_grad():
+            for _ in range(200):
+                scaled_dot_product_attention(query, query, query, kernel=kernel)
+
+    threads = [threading.Thread(target=call, args=[kernel]) for kernel in ("flash", "math")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert flags() == before
+
+
+def test_an_export_takes_any_number_of_objects():
+    config = ma.load_config("tiny")
+    module = ma.load(config, "accelerated", device="cpu").network.module
+    objects = torch.export.Dim("objects", min=2, max=128)
+
+    def frame(count):
+        arrays = draw_inputs(config, objects=count, pointers=0)[:4]
+        return tuple(torch.from_numpy(array) for array in arrays)
+
+    with torch.no_grad():
+        program = torch.export.export(module, frame(2), dynamic_shapes=[{1: objects}] * 4).module()
+        torch.testing.assert_close(program(*frame(70)), module(*frame(70)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_frame_of_one_whose_encodings_differ_is_not_shared():
+    config = ma.load_config("tiny")
+    curr, memory, curr_pos, memory_pos = (
+        torch.from_numpy(array) for array in draw_inputs(config, objects=2, pointers=0)[:4]
+    )
+    expanded = curr[:, :1].expand(-1, 2, -1)
+    module = ma.load(config, "accelerated", device="cpu").network.module
+    with torch.no_grad():
+        result = module(expanded, memory, curr_pos, memory_pos)
+        torch.testing.assert_close(result, module(expanded.contiguous(), memory, curr_pos, memory_pos))
+
+
 def test_weights_of_another_kind_are_left_to_their_module(attention):
     """Quantised weights, say: what they are as numbers is theirs to know."""
 
@@ -524,10 +592,11 @@ def test_weights_of_another_kind_are_left_to_their_module(attention):
         assert not attention._form(query, key, memory).memory_space
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_transforms_go_through(attention, monkeypatch):
     """Derivatives forwards, vmap and make_fx, against differences, a loop and another input."""
     monkeypatch.setattr(choice, "FEW_LOGITS", 0)
-    attention.kernel = "math"
+    attention.memory_space = None
     x, memory, step = (torch.randn(shape).double() for shape in ((2, 16, 16), (2, 32, 2), (2, 32, 2)))
 
     def call(memory, x=x):
@@ -544,16 +613,25 @@ def test_transforms_go_through(attention, monkeypatch):
         torch.testing.assert_close(graph(memory + step), call(memory + step))
 
 
-@pytest.mark.parametrize("hooked", ["linear1", "linear2"])
+@pytest.mark.parametrize("hooked", ["norm3", "linear1", "dropout", "linear2", "every module"])
 def test_who_hooks_the_feed_forward_is_called_once(hooked, monkeypatch):
     monkeypatch.setattr(feed_forward, "TOKENS_AT_ONCE", 5)
     config = ma.load_config("tiny")
     inputs = draw_inputs(config, objects=2)
     model = ma.load(config, "accelerated", device="cpu")
     expected, seen = model(*inputs), []
-    linear = getattr(model.network.module.layers[0], hooked)
-    linear.register_forward_hook(lambda module, args, output: seen.append(output.shape[:2]))
-    assert error(model(*inputs), expected) <= bound("float32")
+    layer = model.network.module.layers[0]
+    part = getattr(layer, hooked, layer.linear1)
+
+    def see(module, args, output):
+        if module is part:
+            seen.append(output.shape[:2])
+
+    everywhere = torch.nn.modules.module.register_module_forward_hook
+    handle = (everywhere if hooked == "every module" else part.register_forward_hook)(see)
+    result = model(*inputs)
+    handle.remove()
+    assert error(result, expected) <= bound("float32")
     assert seen == [(2, 16)]
 
 
