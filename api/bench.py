@@ -328,7 +328,10 @@ def _rounded(inputs: Inputs, dtype: str) -> Inputs:
 
 
 def _matrix_side(setting: Setting) -> int:
-    return 8192 if setting.device.startswith("cuda") else 2048
+    if setting.device.startswith("cuda"):
+        return 8192
+    # Many processors have no arithmetic in half precision.
+    return 512 if setting.dtype in ("float16", "bfloat16") else 2048
 
 
 def _matrix_product(setting: Setting) -> Callable[[], Any]:

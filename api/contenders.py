@@ -84,6 +84,8 @@ def _reference(config: Config, weights: Mapping[str, np.ndarray], dtype: str) ->
     from .reference_backend import build
 
     network = build(config, weights, None, dtype)
+    # NumPy has no bfloat16, to which the network rounds by itself.
+    held = "float32" if dtype == "bfloat16" else dtype
 
     def attention(
         curr: Any, memory: Any, curr_pos: Any, memory_pos: Any, num_obj_ptr_tokens: int, grid: Any
@@ -91,7 +93,7 @@ def _reference(config: Config, weights: Mapping[str, np.ndarray], dtype: str) ->
         return network(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, None)
 
     return Contender(
-        "reference", attention, MemoryBank(config, weights), lambda array: array.astype(dtype), np.asarray
+        "reference", attention, MemoryBank(config, weights), lambda array: array.astype(held), np.asarray
     )
 
 

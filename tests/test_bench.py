@@ -70,6 +70,14 @@ def test_contenders_compute_the_same():
         assert np.abs(out - truth).max() <= bound("float32", 20) * np.abs(truth).max(), name
 
 
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_half_precision_runs_on_a_cpu(half):
+    setting = replace(SETTING, config="sam2.1_hiera_t", dtype=half, turns=1)
+    measured = measure(Case(1, 1, 2), available("cpu", compiled=False), setting, memory=False)
+    for name, row in measured["contenders"].items():
+        assert row["largest_error"] <= bound(half, 10), name
+
+
 def test_only_the_fast_path_and_the_reference_are_given_one_frame_for_all():
     config = ma.load_config("sam2.1_hiera_t")
     weights, inputs = ma.load(config).weights, draw_inputs(config, memories=1, objects=2, grid=(4, 4))
