@@ -7,20 +7,25 @@ INSTALLED := build/installed
 .PHONY: demo test lint types thorough clean
 
 demo: .venv/ready
-	$(BIN)/memory-attention track --output demo-output
+	$(BIN)/memory-attention demo
 
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-lint: .venv/ready
+lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	cd $(INSTALLED) && PYTHONPATH=. ../../$(BIN)/lint-imports --no-cache ../../pyproject.toml
 
-# The folder mapping hides the packages from a type checker in a checkout, so it sees an installed copy.
-types: .venv/ready
-	rm -rf build
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target $(INSTALLED) .
+types: $(INSTALLED)
 	cd $(INSTALLED) && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p memory_attention
+
+# The folder mapping hides the packages in a checkout, so type checker and import linter see an installed copy.
+$(INSTALLED): .venv/ready FORCE
+	rm -rf build
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target $@ .
+
+FORCE:
 
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal

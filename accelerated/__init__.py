@@ -1,11 +1,8 @@
 """The twins of `reference`, in PyTorch: `nn.Module`s with SAM 2's names, fast on CPU and GPU."""
 
-try:
-    import torch as _torch  # noqa: F401
-except ModuleNotFoundError as error:  # pragma: no cover
-    raise ModuleNotFoundError(
-        "the accelerated backend needs PyTorch: pip install 'memory-attention[accelerated]'"
-    ) from error
+from ..rules.packages import require
+
+require("torch", "the accelerated backend")
 
 from .attention import Attention, RoPEAttention
 from .layer import MemoryAttentionLayer

@@ -5,8 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
 from ..configs.schema import check_head_widths
+from ..rules.contract import check_pointers
+from ..rules.grids import check_grid, frames_of_keys, grid_of
+from ..rules.record import Record, unrecorded
 from .choice import PLAIN, Form, Problem, choose_form
 from .kernels import scaled_dot_product_attention
 from .position import kept_rotary_table, rotary_table, rotate

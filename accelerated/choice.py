@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..configs.memory_space import memory_space_saves
+from ..rules.memory_space import memory_space_saves
 from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
 
 FEW_LOGITS = 2**21

@@ -3,9 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..configs.contract import Record, require_position, under, unrecorded
+from ..rules.contract import require_position
+from ..rules.record import Record, under, unrecorded
+from .calls import options
 from .norm import LayerNorm
-from .options import options
 
 
 def cross_attention(

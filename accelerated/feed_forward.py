@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import _has_any_global_hook
 
-from ..configs.contract import Record, unrecorded
+from ..rules.record import Record, unrecorded
 from .norm import LayerNorm
 from .tracing import is_hooked, is_plain_linear, is_traced
 

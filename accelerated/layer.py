@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..configs.contract import Record, unrecorded
+from ..rules.record import Record, unrecorded
 from .cross_attention import cross_attention
 from .feed_forward import ACTIVATIONS, feed_forward
 from .norm import LayerNorm

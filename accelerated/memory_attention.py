@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..configs.contract import Record, check_inputs, under, unrecorded, unwrap_list
 from ..configs.schema import AttentionConfig, MemoryAttentionConfig
+from ..rules.contract import check_inputs, unwrap_list
+from ..rules.record import Record, under, unrecorded
 from .attention import Attention, RoPEAttention
+from .calls import options
 from .kernels import check_kernel
 from .layer import MemoryAttentionLayer
 from .norm import LayerNorm
-from .options import options
 from .tracing import is_traced
 
 Frame = Float[Tensor, "N _B C"]

@@ -1,46 +1,32 @@
 """Where queries look: softmax rows, which fused kernels never show, from the traced queries and keys."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from .configs.contract import is_whole_number
-from .inputs import Inputs
+from .configs import MemoryAttentionConfig
 from .reference.attention import softmax
-
-if TYPE_CHECKING:
-    from .model import Model
+from .rules.numbers import is_whole_number
 
 PARTS = {"self": "self_attn", "cross": "cross_attn_image"}
 
 
-def attention_map(
-    model: "Model",
-    inputs: Inputs,
-    *,
-    layer: int,
-    kind: Literal["self", "cross"] = "cross",
-    queries: int | Sequence[int] | Literal["all"],
-) -> np.ndarray:
-    """The softmax rows [B,H,Q,M] of chosen queries of `model` on `inputs`; see `Model.attention_map`."""
+def compared_steps(network: MemoryAttentionConfig, layer: int, kind: str) -> tuple[str, str]:
+    """The names of the traced queries and keys that a layer's attention compares: rotated ones if it rotates.
+
+    `layer` counts from the first, or negative from the last. Raises `TypeError` or `ValueError` for a layer or
+    a `kind` (`"self"`, `"cross"`) that the network does not have.
+    """
     if kind not in PARTS:
         raise ValueError(f"kind is {kind!r}, expected 'self' or 'cross'")
-    layers = model.config.memory_attention.num_layers
+    layers = network.num_layers
     if not is_whole_number(layer):
         raise TypeError(f"layer is {layer!r}, expected a whole number")
     if not -layers <= layer < layers:
         raise ValueError(f"layer is {layer}, expected {-layers} to {layers - 1}")
-    query_step, key_step = compared_steps(model, layer, kind)
-    steps = model.trace(*inputs, names=[query_step, key_step])
-    return attention_rows(steps[query_step], steps[key_step], queries)
-
-
-def compared_steps(model: "Model", layer: int, kind: str) -> tuple[str, str]:
-    """The names of the traced queries and keys that a layer's attention compares: rotated ones if it rotates."""
-    network = model.config.memory_attention
     attention = network.layer.self_attention if kind == "self" else network.layer.cross_attention
-    prefix, turned = f"layers.{layer % network.num_layers}.{PARTS[kind]}", "_rotated" if attention.rotary else ""
+    prefix, turned = f"layers.{layer % layers}.{PARTS[kind]}", "_rotated" if attention.rotary else ""
     return f"{prefix}.q{turned}", f"{prefix}.k{turned}"
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from .configs import Config
-from .configs.memory_space import memory_space_saves
 from .configs.schema import AttentionConfig, LayerConfig
+from .rules.memory_space import memory_space_saves
 
 
 @dataclass(frozen=True)

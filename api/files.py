@@ -1,12 +1,13 @@
 """Files are written whole or not at all, and read without running what is in them."""
 
 import contextlib
-import importlib
+import json
 import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], figures: Any) -> None:
+    """Write figures as JSON, whole or not at all; NaN, which JSON lacks, becomes null."""
+    text = json.dumps(figures, indent=1).replace("NaN", "null")
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -53,11 +61,3 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise IsADirectoryError(f"output: {path} is a folder, expected a file to write")
     if not Path(path).parent.is_dir():
         raise FileNotFoundError(f"output: no such folder: {Path(path).parent}")
-
-
-def require(package: str, what: str, extra: str = "notebooks") -> None:
-    """Raise `ModuleNotFoundError`, naming the extra that brings it, if a package is missing."""
-    try:
-        importlib.import_module(package)
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{what} needs {package}: pip install 'memory-attention[{extra}]'") from None

@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .attention_map import attention_map
+from .attention_map import attention_rows, compared_steps
 from .backends import Network, find_backend
 from .configs import Config, load_config
-from .configs.contract import Record, check_grid, check_inputs, is_whole_number, unwrap_list
 from .inputs import Inputs
+from .rules.contract import check_inputs, unwrap_list
+from .rules.grids import check_grid
+from .rules.numbers import is_whole_number
+from .rules.record import Record
 from .tolerances import BOUNDS
 from .weights import Weights, draw_weights, read_weights
 
@@ -115,8 +118,9 @@ class Model:
         `queries` are token numbers, row by row in the frame; `"all"` gives the whole N × M matrix.
         `kind` is `"cross"` (at the memory) or `"self"` (at the frame itself, M = N). Inputs as in a call.
         """
-        inputs = Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
-        return attention_map(self, inputs, layer=layer, kind=kind, queries=queries)
+        query, key = compared_steps(self.config.memory_attention, layer, kind)
+        steps = self.trace(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, names=[query, key])
+        return attention_rows(steps[query], steps[key], queries)
 
     def run(self, inputs: Inputs, record: Record | None) -> Any:
         """Check the inputs, warn of NaN and infinity, and run; `record` is handed every step's output."""

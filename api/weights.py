@@ -12,6 +12,7 @@ import numpy as np
 from .configs import Config, LayerConfig, bank_parameter_shapes
 from .configs.schema import AttentionConfig
 from .files import read_npz
+from .rules.packages import require
 
 Weights = dict[str, np.ndarray]
 
@@ -177,12 +178,9 @@ def _read_file(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f"{path}: reading a PyTorch checkpoint needs PyTorch: pip install 'memory-attention[accelerated]'"
-        ) from None
+    require("torch", f"{path}: reading a PyTorch checkpoint")
+    import torch
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,33 +1,30 @@
 """Would it pay to keep each frame's rotated keys, and to add the slot's term as the frame ages?
 
-    python benchmarks/kept_keys.py
-
 k_proj and rotation are linear, so rotate(W (m + s + τ) + b) = rotate(W (m + s) + b) + rotate(W τ): for all
 but the newest frame a pass over M × 256 numbers takes the place of a projection from 64 to 256 channels and
-a rotation. It would be kept for a gain of 5 % of a frame; writes benchmarks/kept_keys.json.
+a rotation. It would be kept for a gain of 5 % of a frame.
 """
 
-import json
 import statistics
 import time
-from pathlib import Path
+from typing import Any
 
 import torch
 
-import memory_attention as ma
-from memory_attention.accelerated.position import rotary_table, rotate, sine_encoding_2d
-from memory_attention.bench import machine
-from memory_attention.inputs import draw_inputs
+from ..accelerated import MemoryAttention
+from ..accelerated.position import rotary_table, rotate, sine_encoding_2d
+from ..configs import load_config
+from ..inputs import draw_inputs
+from .machine import machine
 
-RESULT = Path(__file__).with_suffix(".json")
-TURNS = 9
 FRAMES, SIDE, POINTER_TOKENS = 7, 64, 64
 TOKENS = SIDE * SIDE
 
 
-def main() -> None:
-    config = ma.load_config("sam2.1_hiera_t")
-    module = ma.load(config, "accelerated", device="cpu").network.module
+def measure_kept_keys(turns: int = 9) -> dict[str, Any]:
+    """Time keys made afresh, kept ones, and a whole frame, in turns; the gain is a share of the frame."""
+    config = load_config("sam2.1_hiera_t")
+    module = MemoryAttention.from_config(config.memory_attention).eval()
     inputs = draw_inputs(config)
     frame = [torch.from_numpy(array) for array in inputs[:4]]
     table = rotary_table(SIDE, SIDE, 256, 10000.0, "cpu", torch.float32)
@@ -59,7 +56,7 @@ def main() -> None:
         calls = {"fresh": fresh, "kept": aged, "frame": lambda: module(*frame, inputs.num_obj_ptr_tokens)}
         error = max((a - b).abs().max() / a.abs().max() for a, b in zip(fresh(), aged(), strict=True))
         seconds: dict[str, list[float]] = {name: [] for name in calls}
-        for _ in range(TURNS):
+        for _ in range(turns):
             for name, call in calls.items():
                 started = time.perf_counter()
                 call()
@@ -70,8 +67,8 @@ def main() -> None:
         (new - old) / whole
         for new, old, whole in zip(*(seconds[n] for n in ("fresh", "kept", "frame")), strict=True)
     ]
-    result = {
-        "command": "python benchmarks/kept_keys.py",
+    return {
+        "command": "memory-attention kept-keys",
         "machine": machine("cpu"),
         "size": f"{FRAMES} memories of {SIDE} × {SIDE}, 4 layers, float32, 1 object",
         "share_of_a_frame_saved": {"median": statistics.median(gains), "least": min(gains), "most": max(gains)},
@@ -80,13 +77,3 @@ def main() -> None:
         "median_seconds": median,
         "seconds": seconds,
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(
-        json.dumps(
-            {k: result[k] for k in ("share_of_a_frame_saved", "megabytes_kept", "relative_error")}, indent=1
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -3,9 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..configs.contract import Record, check_grid, check_pointers, frames_of_keys, grid_of, unrecorded
-from ..configs.memory_space import memory_space_saves
 from ..configs.schema import check_head_widths
+from ..rules.contract import check_pointers
+from ..rules.grids import check_grid, frames_of_keys, grid_of
+from ..rules.memory_space import memory_space_saves
+from ..rules.record import Record, unrecorded
 from .module import Linear, Module
 from .position import rotary_angles, rotate
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from ..configs.contract import Record, unrecorded
+from ..rules.record import Record, unrecorded
 from .module import Linear
 from .norm import LayerNorm
 

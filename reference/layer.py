@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..configs.contract import Record, unrecorded
+from ..rules.record import Record, unrecorded
 from .attention import Attention
 from .cross_attention import cross_attention
 from .feed_forward import ACTIVATIONS, feed_forward

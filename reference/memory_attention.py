@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..configs.contract import Record, check_inputs, under, unrecorded, unwrap_list
 from ..configs.schema import AttentionConfig, MemoryAttentionConfig
+from ..rules.contract import check_inputs, unwrap_list
+from ..rules.record import Record, under, unrecorded
 from .attention import Attention, RoPEAttention
 from .layer import MemoryAttentionLayer
 from .module import Module

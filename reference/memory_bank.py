@@ -6,16 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..configs.bank_contract import (
-    check_current_frame,
-    check_features,
-    check_frame_outputs,
-    check_new_frame,
-    whole_number,
-)
-from ..configs.frame_choice import lasting_frames, memory_frames, pointer_frames, pointer_reach
 from ..configs.parameters import bank_parameters
 from ..configs.schema import Config
+from ..rules.bank_contract import check_current_frame, check_features, check_frame_outputs, check_new_frame
+from ..rules.frame_choice import lasting_frames, memory_frames, pointer_frames, pointer_reach
+from ..rules.numbers import whole_number
 from .module import Linear, Module
 from .position import sine_encoding_1d, sine_encoding_2d
 
@@ -37,7 +32,7 @@ class MemoryBank(Module):
     """The memories and object pointers of one video's past frames, with the learned places in time.
 
     `parameters` are looked up by SAM 2's names, and may be those of a whole model; one that is missing or
-    misshapen raises `ValueError`. Which frames a frame sees is `configs/frame_choice.py`.
+    misshapen raises `ValueError`. Which frames a frame sees is `rules/frame_choice.py`.
     Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4 and appendix C.1.
     """
 

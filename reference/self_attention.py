@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..configs.contract import Record, require_position, under, unrecorded
+from ..rules.contract import require_position
+from ..rules.record import Record, under, unrecorded
 from .attention import Attention
 from .norm import LayerNorm
 

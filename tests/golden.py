@@ -10,7 +10,9 @@ import numpy as np
 
 import memory_attention as ma
 from cases import random_weights
+from checks import error
 from memory_attention.inputs import Inputs
+from memory_attention.tolerances import bound
 
 PATH = Path(__file__).with_name("golden.json")
 STEPS = (
@@ -35,6 +37,17 @@ def golden_case():
     curr[0] = 0.003 * curr[0] - 0.1 * curr_pos[0]
     memory, memory_pos = rng.standard_normal((2, 15, 1, 8))
     return config, weights, Inputs(curr, memory, curr_pos, memory_pos, 3, (2, 3))
+
+
+def check_golden(backend: str) -> None:
+    """The backend gives the golden values."""
+    config, weights, inputs = golden_case()
+    device = None if backend == "reference" else "cpu"
+    steps = ma.load(config, backend, weights, device=device, dtype="float64").trace(*inputs)
+    expected = json.loads(PATH.read_text())
+    assert set(expected) == set(STEPS)
+    for name, values in expected.items():
+        assert error(steps[name].ravel(), np.array(values)) <= bound("float64", 30), name
 
 
 if __name__ == "__main__":

@@ -115,8 +115,8 @@ def attention_share(
     cells = cells.reshape(*masks.shape[:2], -1)
     looking = cells[step.frame]
     remembered = np.concatenate([cells[frame] for frame in step.memory_frames], axis=1)
-    layers = range(tracker.config.memory_attention.num_layers)
-    compared = [compared_steps(tracker.attention, layer, "cross") for layer in layers]
+    network = tracker.config.memory_attention
+    compared = [compared_steps(network, layer, "cross") for layer in range(network.num_layers)]
     traced = tracker.attention.trace(*step.seen, names=[name for pair in compared for name in pair])
     shares = np.full((len(compared), len(looking)), np.nan)
     for layer, (query, key) in enumerate(compared):

@@ -1,11 +1,12 @@
 """The photographs that scikit-image ships, and which of them are never seen in training."""
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+
+from ..rules.packages import require
 
 HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
 TRAINING = (
@@ -32,12 +33,11 @@ def photograph(name: str) -> Float[np.ndarray, "H W 3"]:
     It is reduced by a whole factor while its shorter side keeps `SHORTER_SIDE` pixels, and repeated by
     mirroring where it has fewer. Raises `ModuleNotFoundError` without scikit-image.
     """
-    found = find_spec("skimage")
-    if found is None or found.origin is None:
-        raise ModuleNotFoundError("the clips need scikit-image: pip install 'memory-attention[notebooks]'")
+    require("skimage", "a clip")
+    import skimage
     from skimage.io import imread
 
-    image = imread(Path(found.origin).parent / "data" / name).astype(np.float32) / 255
+    image = imread(Path(skimage.__file__).parent / "data" / name).astype(np.float32) / 255
     image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
     factor = max(1, min(image.shape[:2]) // SHORTER_SIDE)
     height, width = image.shape[0] // factor, image.shape[1] // factor

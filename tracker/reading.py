@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..files import read_npz, require
+from ..files import read_npz
+from ..rules.packages import require
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 

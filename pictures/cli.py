@@ -1,0 +1,140 @@
+"""The pictures' commands: maps, compare-photograph."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..commands import compare_with_progress, print_comparison
+from ..configs import load_config
+from ..console import console, progress_bar
+from ..files import check_writable
+from ..inputs import read_inputs
+from ..model import load
+from ..options import (
+    DEFAULT_CONFIG,
+    BackendOption,
+    ConfigOption,
+    DeviceOption,
+    DtypeOption,
+    InputsOption,
+    SeedOption,
+    WeightsOption,
+)
+from ..rules.grids import grid_of
+from ..rules.packages import require
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(epilog="Example: memory-attention maps --photograph coffee --query 20,33 --output maps.png")(maps)
+    app.command(epilog="Example: memory-attention compare-photograph --photograph chelsea")(compare_photograph)
+
+
+def maps(
+    output: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    inputs: InputsOption = None,
+    photograph: Annotated[str, typer.Option(help="The clip to use where there are no inputs.")] = "astronaut",
+    config: ConfigOption = DEFAULT_CONFIG,
+    backend: BackendOption = None,
+    weights: WeightsOption = None,
+    layer: Annotated[int, typer.Option(help="Which layer; −1 is the last.")] = -1,
+    kind: Annotated[
+        Literal["cross", "self"], typer.Option(help="cross (at the memories) or self (at the frame).")
+    ] = "cross",
+    query: Annotated[str | None, typer.Option(help="ROW,COLUMN of the query [default: the middle]")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = None,
+    dtype: DtypeOption = "float32",
+) -> None:
+    """Draw where one query looks, as a PNG."""
+    require("matplotlib", "a picture")
+    from .attention import draw_attention
+    from .figures import save
+
+    check_writable(output)
+    model = load(config, backend, weights, seed, device, dtype)
+    clip = None
+    if inputs is None:
+        from .photographs import clip_inputs, moving_crop
+
+        clip = moving_crop(photograph, model.config.memory_bank.num_maskmem + 1, model.config.image_size)
+        given = clip_inputs(model.config, clip, seed)
+    else:
+        given = read_inputs(inputs)
+    layer_config = model.config.memory_attention.layer
+    tokens = given.curr.shape[0 if model.config.memory_attention.batch_first else 1]
+    grid = grid_of(tokens, given.grid, layer_config.cross_attention.feat_sizes)
+    token = _token(query, grid)
+    with progress_bar(counted=False) as progress:
+        progress.add_task(f"{model.backend} backend", total=None)
+        rows = model.attention_map(*given, layer=layer, kind=kind, queries=token)[0, :, 0].mean(axis=0)
+    pointers = given.num_obj_ptr_tokens if kind == "cross" else 0
+    memory_frames = None
+    if clip is not None:
+        memory_frames = list(clip.frames[:-1] if kind == "cross" else clip.frames[-1:])
+    figure = draw_attention(
+        rows,
+        grid,
+        token,
+        None if clip is None else clip.frames[-1],
+        memory_frames,
+        pointers,
+        f"{model.config.name}, layer {layer}, {kind}-attention; {_origin(weights)}",
+    )
+    save(figure, output)
+    console.print(f"{kind}-attention of layer {layer} → {output}")
+
+
+def _origin(weights: Path | None) -> str:
+    return "weights are random" if weights is None else f"weights of {weights.name}"
+
+
+def compare_photograph(
+    output: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("attention.png"),
+    photograph: Annotated[str, typer.Option(help="astronaut, chelsea, coffee or rocket.")] = "astronaut",
+    config: ConfigOption = DEFAULT_CONFIG,
+    backend: BackendOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Run the full model on a clip of a photograph in both backends, compare them, and draw where it looks."""
+    require("matplotlib", "a picture")
+    from .attention import draw_attention
+    from .figures import save
+    from .photographs import clip_inputs, moving_crop
+
+    check_writable(output)
+    parsed = load_config(config)
+    clip = moving_crop(photograph, parsed.memory_bank.num_maskmem + 1, parsed.image_size)
+    given = clip_inputs(parsed, clip, seed)
+    shown = load(parsed, backend, seed=seed)
+    other = load(parsed, "accelerated" if shown.backend == "reference" else "reference", seed=seed)
+    print_comparison(shown, other, compare_with_progress(shown, other, given))
+
+    grid = given.grid or parsed.grid
+    token = _token(None, grid)
+    rows = shown.attention_map(*given, layer=0, queries=token)[0, :, 0].mean(axis=0)
+    figure = draw_attention(
+        rows,
+        grid,
+        token,
+        clip.frames[-1],
+        list(clip.frames[:-1]),
+        given.num_obj_ptr_tokens,
+        f"{parsed.name}, first layer, {shown.backend} backend. These weights are RANDOM: nothing was learned",
+    )
+    save(figure, output)
+    console.print(f"picture → {output}")
+
+
+def _token(query: str | None, grid: tuple[int, int]) -> int:
+    height, width = grid
+    if query is None:
+        return (height // 2) * width + width // 2
+    try:
+        row, column = (int(part) for part in query.split(","))
+    except ValueError:
+        raise ValueError(f"query is {query!r}, expected ROW,COLUMN") from None
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"query is {query!r}, expected a place on the {height} × {width} grid")
+    return row * width + column

@@ -1,0 +1,98 @@
+"""What `info` counts is what PyTorch counts."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+import memory_attention as ma
+from memory_attention.accelerated import MemoryAttention, MemoryBank
+from memory_attention.accelerated.attention import attend_in_memory_space
+from memory_attention.accelerated.kernels import scaled_dot_product_attention
+from memory_attention.cost import bank_bytes, needed_flops, step_costs
+from memory_attention.inputs import draw_inputs
+from memory_attention.rules.memory_space import memory_space_saves
+
+
+@pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])
+@pytest.mark.parametrize("objects", [1, 3])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("fast", [False, True])
+def test_flops_and_parameters_are_pytorchs(name, objects, shared, fast):
+    config = ma.load_config(name)
+    inputs = draw_inputs(config, memories=2, grid=(4, 4), objects=objects)
+    curr, memory, curr_pos, memory_pos = (torch.from_numpy(array) for array in inputs[:4])
+    if shared:
+        curr, curr_pos = curr[:, :1], curr_pos[:, :1]
+    # The counter does not know the fused kernels, which do the same products.
+    module = MemoryAttention.from_config(config.memory_attention).eval()
+    module.use_kernel("textbook", memory_space=None if fast else False)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(curr, memory, curr_pos, memory_pos, inputs.num_obj_ptr_tokens)
+    costs = step_costs(config, 16, len(inputs.memory), objects, fast=fast, shared=shared)
+    assert sum(cost.flops for cost in costs) == counter.get_total_flops()
+    assert sum(cost.parameters for cost in costs) == sum(p.numel() for p in module.parameters())
+
+
+def test_steps_and_shapes_are_those_of_the_trace():
+    config = ma.load_config("tiny")
+    inputs = draw_inputs(config, memories=2, objects=2)
+    steps = ma.load(config).trace(*inputs)
+    costs = step_costs(config, len(inputs.curr), len(inputs.memory), objects=2)
+    assert [cost.step for cost in costs] == list(steps)
+    for cost in costs:
+        assert torch.Size(cost.shape).numel() == steps[cost.step].size, cost.step
+
+
+def test_the_full_size_of_the_design():
+    """Section 8: q kᵀ is 60 GFLOP, the weighted sum another 60; self-attention 17, feed-forward 9."""
+    costs = {cost.step: cost.flops / 1e9 for cost in step_costs(ma.load_config("sam2.1_hiera_t"), 4096, 28736)}
+    assert round(costs["layers.0.cross_attn_image.attended"]) == 121
+    assert round(costs["layers.0.self_attn.attended"]) == 17
+    assert round(costs["layers.0.linear1"] + costs["layers.0.linear2"]) == 9
+
+
+def test_the_promise_of_memory_space():
+    """Section 8: with one head of 256 over 64 channels the weighted sum shrinks four-fold, from 60 to 15 GFLOP."""
+    config = ma.load_config("sam2.1_hiera_t")
+    fast = {cost.step: cost.flops / 1e9 for cost in step_costs(config, 4096, 28736, fast=True)}
+    assert "layers.0.cross_attn_image.v" not in fast
+    assert round(fast["layers.0.cross_attn_image.attended"]) == 75
+    assert round(needed_flops(config, 4096, 28736) / 1e9) == round(sum(fast.values()))
+
+
+@given(*[st.integers(1, 40)] * 4)
+def test_memory_space_is_chosen_by_what_pytorch_counts(queries, keys, head_dim, memory_dim):
+    query, key = torch.randn(1, 1, queries, head_dim), torch.randn(1, 1, keys, head_dim)
+    memory, project = torch.randn(1, keys, memory_dim), torch.nn.Linear(memory_dim, head_dim)
+    with torch.no_grad(), FlopCounterMode(display=False) as plain:
+        scaled_dot_product_attention(query, key, project(memory)[:, None], kernel="textbook")
+    with torch.no_grad(), FlopCounterMode(display=False) as in_memory_space:
+        attend_in_memory_space(query, key, memory, project.weight, project.bias, kernel="textbook")
+    saves = in_memory_space.get_total_flops() < plain.get_total_flops()
+    assert memory_space_saves(queries, keys, head_dim, memory_dim) == saves
+
+
+@pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])
+@pytest.mark.parametrize(("prompts", "limit"), [([0], -1), ([0, 3, 21], -1), (range(6), 2)])
+def test_a_stream_fills_the_bank_to_its_bound_and_no_further(name, prompts, limit):
+    config = ma.load_config(name)
+    bank_config = config.memory_bank.model_copy(update={"max_cond_frames_in_attn": limit})
+    config = config.with_changes(memory_bank=bank_config)
+    (height, width), network = config.grid, config.memory_attention
+    bank = MemoryBank(config, ma.load(config).weights)
+    memory, pointer = torch.zeros(2, network.memory_dim, height, width), torch.zeros(2, network.d_model)
+    held = []
+    for frame in range(60):
+        bank.forget(frame)
+        bank.add(frame, memory, pointer, conditioning=frame in prompts)
+        stored = [*bank.memories.values(), *bank.pointers.values()]
+        held.append(sum(tensor.nbytes for tensor in stored))
+    assert max(held) == bank_bytes(config, objects=2, itemsize=4, prompted=len(prompts))
+
+
+def test_bytes_of_one_step_by_hand():
+    # Norm of 2 objects × 16 tokens × 16 channels: read, written, and 32 parameters, 4 bytes each.
+    costs = {cost.step: cost for cost in step_costs(ma.load_config("tiny"), 16, 38, objects=2, itemsize=4)}
+    assert costs["layers.0.norm1"].bytes == 4 * (2 * 2 * 16 * 16 + 32)

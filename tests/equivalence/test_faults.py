@@ -1,0 +1,51 @@
+"""The test of the tests: a deliberately wrong step in one backend, or in both, is caught."""
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from cases import cases
+from checks import check_equivalence, check_off_the_fast_path
+from faults import FAULTS, FAULTS_OFF_THE_FAST_PATH, planted
+from golden import check_golden
+
+each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+
+
+@settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=40)
+@given(case=cases())
+def equivalence(case):
+    check_equivalence(case, "accelerated", "cpu", "float64")
+
+
+@settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=40)
+@given(case=cases())
+def off_the_fast_path(case):
+    check_off_the_fast_path(case)
+
+
+def test_without_a_fault_all_is_well():
+    equivalence()
+    off_the_fast_path()
+    check_golden("reference")
+    check_golden("accelerated")
+
+
+@pytest.mark.parametrize("package", ["reference", "accelerated"])
+@each_fault
+def test_a_fault_in_one_backend_is_caught_by_equivalence(fault, package):
+    with planted(fault, package), pytest.raises(AssertionError):
+        equivalence()
+
+
+@pytest.mark.parametrize("fault", FAULTS_OFF_THE_FAST_PATH, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_fault_off_the_fast_path_is_caught_there(fault):
+    with planted(fault, "accelerated"), pytest.raises(AssertionError):
+        off_the_fast_path()
+
+
+@each_fault
+def test_a_fault_in_both_backends_is_caught_by_the_golden_values(fault):
+    with planted(fault, "reference"), planted(fault, "accelerated"):
+        for backend in ("reference", "accelerated"):
+            with pytest.raises(AssertionError):
+                check_golden(backend)

@@ -1,0 +1,168 @@
+"""The explorer in a real browser: what is drawn are `attention_map`'s values, by mouse and by keyboard."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+import memory_attention as ma
+from memory_attention.pictures.explorer import explore
+from memory_attention.tracker import Tracker, initial_weights
+from memory_attention.tracker.evaluation import held_out_clip
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CI"), reason="needs Chromium (Debian: apt-get install chromium)"
+)
+FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    """A short clip, tracked by random weights: what is drawn must be right whatever was learned."""
+    config = ma.load_config("tracker")
+    tracker = Tracker(config, initial_weights(config, seed=1), "reference")
+    clip = held_out_clip(0, FRAMES)
+    steps = list(tracker.follow(clip.frames, clip.masks[0, :1]))
+    return tracker, clip, steps
+
+
+@pytest.fixture(scope="module")
+def page_path(tracked, tmp_path_factory) -> Path:
+    tracker, clip, steps = tracked
+    path = tmp_path_factory.mktemp("explorer") / "explorer.html"
+    page = explore(tracker.attention, clip.frames, clip.masks[:, 0], steps, [2, 4], "A </script> title & more")
+    page.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser, page_path):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    trouble = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or trouble.append(request.url))
+    page.goto(page_path.as_uri())
+    yield page
+    page.close()
+    assert not trouble
+
+
+def drawn(page, selector):
+    """The colours [canvases, pixels, 3] that the canvases hold."""
+    script = """all => all.map(c => [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data])"""
+    pixels = [np.array(data).reshape(-1, 4)[:, :3] for data in page.eval_on_selector_all(selector, script)]
+    return np.concatenate(pixels)
+
+
+def expected_colours(row):
+    table = (colormaps["viridis"](np.arange(256))[:, :3] * 255).round().astype(int)
+    levels = row / row.max() * 255
+    return table, levels
+
+
+def check_heat(page, tracked, frame, layer, kind, row, column):
+    """Every drawn token has the colour of its value, up to the rounding of the colour scale."""
+    tracker, _, steps = tracked
+    width = tracker.config.grid[1]
+    rows = tracker.attention.attention_map(
+        *steps[frame].seen, layer=layer, kind=kind, queries=row * width + column
+    )
+    values = rows[0].mean(axis=0)[0]
+    table, levels = expected_colours(values)
+    colours = drawn(page, "#memories canvas")
+    if kind == "cross":
+        colours = np.concatenate([colours, drawn(page, "#pointers canvas")])
+    assert len(colours) == len(values)
+    for colour, level in zip(colours, levels, strict=True):
+        near = table[max(0, int(level) - 1) : int(level) + 3]
+        assert np.any(np.all(near == colour, axis=1)), (colour, level)
+
+
+def choose(page, name, value):
+    page.locator(f"input[name={name}][value='{value}']").check(force=True)
+
+
+@pytest.mark.parametrize("kind", ["cross", "self"])
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize(("index", "frame"), [(0, 2), (1, 4)])
+def test_the_heat_is_the_attention_map(page, tracked, kind, layer, index, frame):
+    choose(page, "frame", index)
+    choose(page, "layer", layer)
+    choose(page, "kind", kind)
+    box = page.locator("#now").bounding_box()
+    for row, column in ((0, 0), (3, 12), (15, 15)):
+        page.mouse.move(box["x"] + (column + 0.5) * box["width"] / 16, box["y"] + (row + 0.5) * box["height"] / 16)
+        assert page.locator("#now").get_attribute("data-row") == str(row)
+        assert page.locator("#now").get_attribute("data-column") == str(column)
+        check_heat(page, tracked, frame, layer, kind, row, column)
+
+
+def test_by_keyboard_alone(page, tracked):
+    """Tab reaches the choices and then the frame; the arrows choose and move, and stop at the border."""
+    assert page.evaluate("document.activeElement.id") == "now"
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.name") == "frame"
+    page.keyboard.press("ArrowLeft")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "now"
+    for key, count in (("ArrowUp", 20), ("ArrowDown", 2), ("ArrowRight", 30), ("ArrowLeft", 1)):
+        for _ in range(count):
+            page.keyboard.press(key)
+    check_heat(page, tracked, 2, 1, "cross", 2, 14)
+    assert "Row 2, column 14." in page.locator("#said").inner_text()
+
+
+def test_bars_are_the_shares(page, tracked):
+    tracker, _, steps = tracked
+    widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
+    query = 16 * int(page.locator("#now").get_attribute("data-row"))
+    query += int(page.locator("#now").get_attribute("data-column"))
+    rows = tracker.attention.attention_map(*steps[4].seen, layer=1, kind="cross", queries=query)[0, 0, 0]
+    shares = rows[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
+    np.testing.assert_allclose(np.array(widths) / 100, shares, atol=1e-4)
+    assert len(widths) == len(steps[4].memory_frames)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark(browser, page_path, scheme):
+    """Contrast of at least 4.5 : 1 between text and page, as the WCAG asks."""
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(page_path.as_uri())
+    style = "getComputedStyle(document.querySelector({}))"
+    script = f"s => [{style.format('s')}.color, {style.format('`body`')}.backgroundColor]"
+    for selector in ("h1", "p", "#said", "figcaption", "#legend"):
+        light, dark = sorted((luminance(colour) for colour in page.evaluate(script, selector)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
+    assert page.title() == "A </script> title & more"
+    page.close()
+
+
+def luminance(colour):
+    channels = np.array([int(part) for part in colour[4:-1].split(",")]) / 255
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_it_shows_in_a_notebook(page_path, tracked):
+    tracker, clip, steps = tracked
+    explorer = explore(tracker.attention, clip.frames, clip.masks[:, 0], steps, [2], "title")
+    assert explorer._repr_html_().startswith("<iframe srcdoc=")
+    with pytest.raises(ValueError, match="show has frame 0, expected 1 to 4"):
+        explore(tracker.attention, clip.frames, clip.masks[:, 0], steps, [0], "title")

@@ -1,0 +1,206 @@
+"""track, explore, evaluate and train, run as their users run them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import memory_attention as ma
+from command_line import run
+from memory_attention.tracker import initial_weights
+from memory_attention.tracker.evaluation import held_out_clip
+from memory_attention.tracker.reading import read_video
+from memory_attention.tracker.weights import write_tracker
+
+CONFIG = ma.load_config("tracker")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Untrained: the commands work whatever was learned."""
+    path = tmp_path_factory.mktemp("tracker") / "weights.safetensors"
+    write_tracker(path, initial_weights(CONFIG, seed=0), {"config": "tracker", "seed": "0"})
+    return path
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Three frames of 96 × 128 pixels in a folder, and a mask."""
+    folder = tmp_path / "video"
+    folder.mkdir()
+    clip = held_out_clip(0, 3)
+    for index, frame in enumerate(clip.frames):
+        Image.fromarray((frame[:96] * 255).astype(np.uint8)).save(folder / f"{index}.png")
+    mask = np.zeros((96, 128), np.uint8)
+    mask[20:50, 30:70] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    return folder
+
+
+def test_track_a_held_out_clip(capfd, weights, tmp_path):
+    out = tmp_path / "out"
+    status, text, _ = run(capfd, "track", "--weights", weights, "--backend", "accelerated", "--output", out)
+    assert status == 0
+    assert "IoU" in text
+    assert sorted(path.name for path in out.iterdir()) == ["explorer.html", "masks.npz", "track.png"]
+    assert (out / "track.png").read_bytes().startswith(b"\x89PNG")
+    assert np.load(out / "masks.npz")["masks"].shape == (16, 1, 128, 128)
+
+
+@pytest.mark.parametrize("backend", ["reference", "accelerated"])
+def test_track_ones_own_frames(capfd, weights, video, tmp_path, backend):
+    out = tmp_path / "out"
+    words = ["--weights", weights, "--backend", backend, "--output", out, "--no-page"]
+    status, text, _ = run(capfd, "track", "--frames", video, "--mask", tmp_path / "mask.png", *words)
+    assert status == 0
+    assert "IoU" not in text
+    masks = np.load(out / "masks.npz")["masks"]
+    # The masks have the size of the frames, and the first is the given one but for the resizing.
+    assert masks.shape == (3, 1, 96, 128)
+    given = np.asarray(Image.open(tmp_path / "mask.png")) > 0
+    assert (masks[0, 0] != given).mean() < 0.01
+
+
+def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
+    clip = held_out_clip(0, 3)
+    np.savez(tmp_path / "clip.npz", frames=(clip.frames * 255).astype(np.uint8), mask=clip.masks[0, :2])
+    words = ["--weights", weights, "--backend", "accelerated", "--output", tmp_path / "out", "--no-page"]
+    status, _, _ = run(capfd, "track", "--frames", tmp_path / "clip.npz", *words)
+    assert status == 0
+    masks = np.load(tmp_path / "out" / "masks.npz")["masks"]
+    np.testing.assert_array_equal(masks[0], clip.masks[0, :2])
+
+
+def test_explore(capfd, weights, tmp_path):
+    page = tmp_path / "page.html"
+    status, _, _ = run(
+        capfd, "explore", "--weights", weights, "--backend", "accelerated", "--output", page, "--show", "2,5"
+    )
+    assert status == 0
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_evaluate_both_backends(capfd, weights, tmp_path):
+    figures = tmp_path / "figures.json"
+    words = ["--clips", 2, "--frames", 4, "--backend", "reference", "--against", "accelerated"]
+    status, text, _ = run(capfd, "evaluate", "--weights", weights, *words, "--output", figures)
+    assert status == 0
+    assert "pixels on which both backends agree" in text
+    written = json.loads(figures.read_text())
+    assert written["agreement"] > 0.999
+    assert set(written["figures"]) == {"reference", "accelerated"}
+
+
+def test_train_and_go_on(capfd, tmp_path):
+    out = tmp_path / "training"
+    status, _, _ = run(capfd, "train", "--output", out, "--steps", 2)
+    assert status == 0
+    assert {"checkpoint.pt", "log.csv", "log.png", "weights.safetensors"} == {path.name for path in out.iterdir()}
+    status, _, _ = run(
+        capfd,
+        "track",
+        "--weights",
+        out / "weights.safetensors",
+        "--output",
+        tmp_path / "out",
+        "--no-page",
+        "--backend",
+        "accelerated",
+    )
+    assert status == 0
+    status, _, err = run(capfd, "train", "--output", out, "--steps", 3)
+    assert status == 2
+    assert "of another recipe" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--frames", "{video}"], "mask is none, expected the object's mask"),
+        (["--mask", "{tmp}/mask.png"], "mask was given without frames"),
+        (["--frames", "{video}", "--mask", "{tmp}/none.png"], "no such file"),
+        (["--frames", "{video}", "--mask", "{tmp}/empty.png"], "mask is empty"),
+        (
+            ["--frames", "{video}", "--mask", "{tmp}/small.png"],
+            "mask has 10 × 10 pixels, expected those of the frames",
+        ),
+        (["--frames", "{video}", "--mask", "{tmp}/text.png"], "not a readable image"),
+        (["--frames", "{tmp}/nowhere", "--mask", "{tmp}/mask.png"], "no such file or folder"),
+        (["--frames", "{tmp}/one", "--mask", "{tmp}/mask.png"], "has 1 image(s), expected at least two"),
+        (["--frames", "{tmp}/uneven", "--mask", "{tmp}/mask.png"], "has 10 × 10 pixels, expected those of 0.png"),
+        (["--frames", "{tmp}/broken", "--mask", "{tmp}/mask.png"], "1.png: not a readable image"),
+        (["--frames", "{tmp}/text.png", "--mask", "{tmp}/mask.png"], "not an .npz file"),
+        (["--frames", "{tmp}/names.npz", "--mask", "{tmp}/mask.png"], "has no array 'frames'"),
+        (["--frames", "{tmp}/deep", "--mask", "{tmp}/mask.png"], "more than 8 bits"),
+        (["--frames", "{tmp}/range.npz", "--mask", "{tmp}/mask.png"], "colours from 0.0 to 255.0, expected"),
+        (["--frames", "{tmp}/flat.npz"], "mask has shape (96,)"),
+        (["--frames", "{tmp}/labels.npz"], "expected [H,W] or [K,H,W] of 0 and 1"),
+        (["--frames", "{tmp}/shape.npz", "--mask", "{tmp}/mask.png"], "frames has shape (2, 8, 8)"),
+        (["--weights", "{tmp}/text.png"], "not a readable safetensors file"),
+        (["--weights", "{tmp}/none.safetensors"], "no such file"),
+        (["--clip", "-1"], "clip"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights, video, tmp_path):
+    Image.new("L", (128, 96)).save(tmp_path / "empty.png")
+    Image.new("L", (10, 10), 255).save(tmp_path / "small.png")
+    (tmp_path / "text.png").write_text("text")
+    frame = (video / "0.png").read_bytes()
+    for name, second in (
+        ("one", None),
+        ("uneven", (tmp_path / "small.png").read_bytes()),
+        ("broken", frame[:200]),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(frame)
+        if second:
+            (tmp_path / name / "1.png").write_bytes(second)
+    (tmp_path / "deep").mkdir()
+    for name in ("0.png", "1.png"):
+        Image.fromarray(np.full((96, 128), 20000, np.uint16)).save(tmp_path / "deep" / name)
+    ramp = np.linspace(0, 255, 2 * 96 * 128 * 3).reshape(2, 96, 128, 3)
+    np.savez(tmp_path / "range.npz", frames=ramp)
+    np.savez(tmp_path / "flat.npz", frames=ramp / 255, mask=np.ones(96))
+    np.savez(tmp_path / "labels.npz", frames=ramp / 255, mask=np.full((96, 128), 3))
+    np.savez(tmp_path / "names.npz", images=np.zeros(3))
+    np.savez(tmp_path / "shape.npz", frames=np.zeros((2, 8, 8)))
+    given = [word.format(video=video, tmp=tmp_path) for word in words]
+    given += [] if "--weights" in words else ["--weights", weights]
+    status, _, err = run(capfd, "track", *given, "--output", tmp_path / "out")
+    assert status == 2
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_asked_for_that_are_not_there(capfd, weights, tmp_path):
+    words = [
+        "explore",
+        "--weights",
+        weights,
+        "--backend",
+        "accelerated",
+        "--output",
+        tmp_path / "page.html",
+        "--show",
+    ]
+    for show, message in (("0", "show has frame 0, expected 1 to 15"), ("a,b", "show is 'a,b'")):
+        status, _, err = run(capfd, *words, show)
+        assert status == 2
+        assert message in err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_frames_are_taken_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 2, 1):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"frame{number}.png")
+    Image.new("L", (8, 8), 255).save(tmp_path / "given.gif")
+    frames, masks, size = read_video(tmp_path, tmp_path / "given.gif", 8)
+    assert (frames[:, 0, 0, 0] * 255).round().tolist() == [1, 2, 10]
+    assert masks.all()
+    assert size == (8, 8)
