@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := build/installed
 
-.PHONY: demo test lint types thorough clean
+.PHONY: demo test lint types thorough gpu clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
@@ -29,6 +29,12 @@ FORCE:
 
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# What only a GPU can say, with the machine's own Python and PyTorch; results go to benchmarks/results/.
+gpu:
+	rm -rf build
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --target $(INSTALLED) .
+	PYTHONPATH=$(INSTALLED) HYPOTHESIS_PROFILE=gpu $(PYTHON) -m memory_attention.benchmarks.gpu
 
 # torch goes first and by its exact version, so that pip takes no other build of it.
 .venv/ready: constraints.txt pyproject.toml

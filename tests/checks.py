@@ -1,12 +1,17 @@
 """The equivalence rule itself, used by the suite and by the test of the suite."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import reject
 
 import memory_attention as ma
 from cases import Case, rounded
+from memory_attention.accelerated.kernels import scaled_dot_product_attention
 from memory_attention.compare import largest_logit
 from memory_attention.inputs import Inputs
 from memory_attention.tolerances import EPSILON, bound
@@ -70,6 +75,24 @@ def check_equivalence(
 
     result = error(model(*case.inputs), whole)
     assert result <= limit_of_whole, f"error {result:.1e}, twice the textbook's is {limit_of_whole:.1e}"
+
+
+@contextlib.contextmanager
+def rejecting_refusals(kernel: str | None, device: str, dtype: str) -> Iterator[None]:
+    """Skip a test whose kernel PyTorch does not have in this dtype, and reject cases of widths that it lacks."""
+    refusal = f"kernel is {kernel!r}, which PyTorch does not have"
+    try:
+        if kernel is not None:
+            easy = torch.zeros(1, 1, 128, 64, device=device, dtype=getattr(torch, dtype))
+            scaled_dot_product_attention(easy, easy, easy, kernel=kernel)
+    except ValueError as error:
+        pytest.skip(str(error))
+    try:
+        yield
+    except ValueError as error:
+        if refusal not in str(error):
+            raise
+        reject()
 
 
 def check_off_the_fast_path(case: Case) -> None:

@@ -1,17 +1,21 @@
 """The suite's profiles and fixtures. Shapes in the reference's signatures are checked while the tests run."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-with install_import_hook("memory_attention.reference", "beartype.beartype"):
+CHECKER = "beartype.beartype" if find_spec("beartype") else None
+
+with install_import_hook("memory_attention.reference", CHECKER):
     import memory_attention.reference  # noqa: F401
     from memory_attention.tolerances import BOUNDS
 
 slow_machine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
 settings.register_profile("ci", derandomize=True, database=None, print_blob=True, max_examples=40, **slow_machine)
+settings.register_profile("gpu", derandomize=True, database=None, print_blob=True, max_examples=10, **slow_machine)
 settings.register_profile("thorough", max_examples=400, print_blob=True, **slow_machine)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
