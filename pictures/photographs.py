@@ -1,6 +1,7 @@
 """The photographs that scikit-image ships in its wheel, as clips and tokens for the demonstration."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ..inputs import Inputs
 from ..reference.position import sine_encoding_2d
 from ..rules.packages import require
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+PHOTOGRAPHS = {name: f"{name}.png" for name in ("astronaut", "chelsea", "coffee")} | {"rocket": "rocket.jpg"}
 PATCH = 16
 POINTERS = 16
 
@@ -27,10 +28,16 @@ def load_photograph(name: str) -> np.ndarray:
     """A photograph [h,w,3] in 0…1 (float32), from the installed scikit-image. Raises `ValueError` for others."""
     if name not in PHOTOGRAPHS:
         raise ValueError(f"photograph is {name!r}, expected one of {', '.join(PHOTOGRAPHS)}")
-    require("skimage", "the clip")
-    import skimage.data
+    return read_photograph(PHOTOGRAPHS[name])
 
-    return getattr(skimage.data, name)().astype(np.float32) / 255
+
+def read_photograph(file_name: str) -> np.ndarray:
+    """A photograph of scikit-image's own folder, [h,w,3] or [h,w] in 0…1 (float32)."""
+    require("skimage", "a photograph")
+    import skimage
+    from skimage.io import imread
+
+    return imread(Path(skimage.__file__).parent / "data" / file_name).astype(np.float32) / 255
 
 
 def moving_crop(photograph: str, frames: int, size: int) -> Clip:

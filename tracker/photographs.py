@@ -1,12 +1,11 @@
 """The photographs that scikit-image ships, and which of them are never seen in training."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from ..rules.packages import require
+from ..pictures.photographs import read_photograph
 
 HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
 TRAINING = (
@@ -33,11 +32,7 @@ def photograph(name: str) -> Float[np.ndarray, "H W 3"]:
     It is reduced by a whole factor while its shorter side keeps `SHORTER_SIDE` pixels, and repeated by
     mirroring where it has fewer. Raises `ModuleNotFoundError` without scikit-image.
     """
-    require("skimage", "a clip")
-    import skimage
-    from skimage.io import imread
-
-    image = imread(Path(skimage.__file__).parent / "data" / name).astype(np.float32) / 255
+    image = read_photograph(name)
     image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
     factor = max(1, min(image.shape[:2]) // SHORTER_SIDE)
     height, width = image.shape[0] // factor, image.shape[1] // factor
