@@ -1,6 +1,8 @@
 """The command line: `memory-attention`, or `python -m memory_attention`; every room adds its own commands."""
 
+import signal
 import sys
+import threading
 import warnings
 from typing import Annotated, Any
 
@@ -39,10 +41,13 @@ def options(
 def main() -> None:
     """Run the command line; bad input exits with status 2 and one line on stderr."""
     warnings.showwarning = _warn
+    end_cleanly_when_told()
     try:
         status = app(standalone_mode=False)
     except (ValueError, TypeError, OSError, ImportError) as error:
         _fail(str(error), 2)
+    except MemoryError as error:
+        _fail(f"there is not enough memory ({error})", 2)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except Exception as error:
@@ -54,6 +59,13 @@ def main() -> None:
             sys.exit(2)
         _fail(error.format_message(), 2)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def end_cleanly_when_told() -> None:
+    """Let SIGTERM end the program as an exception does, so that nothing temporary is left."""
+    # Python hears signals in its main thread only.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _fail(message: str, status: int) -> None:

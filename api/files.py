@@ -1,63 +1,192 @@
-"""Files are written whole or not at all, and read without running what is in them."""
+"""Files are written whole or not at all, and read within limits, without running what is in them."""
 
 import contextlib
+import errno
 import json
 import os
+import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
+
+LARGEST = 2**30
+"""The bytes that one file may take in memory, where `MEMORY_ATTENTION_LARGEST` does not say otherwise."""
+
+LARGEST_VARIABLE = "MEMORY_ATTENTION_LARGEST"
 
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it to `path` when all went well."""
+    """Give a temporary path, and put what was written there in the place of `path` when all went well.
+
+    A file that is there keeps its permissions; a device or a pipe is written to and stays what it is. Raises
+    `OSError` naming `path` where the disk is full.
+    """
     check_writable(path)
     target = Path(os.path.realpath(path))
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    through = _is_special(target)
+    folder = None if through else target.parent
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:100]}-", suffix=target.suffix, dir=folder)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes a private file; what the user asked for gets the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
+        if through:
+            _write_through(temporary, target)
+        else:
+            temporary.chmod(_permissions(target))
+            temporary.replace(target)
+    except Exception as error:
+        if _is_full(error, temporary.parent):
+            raise OSError(errno.ENOSPC, "the disk is full", str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _is_special(target: Path) -> bool:
+    return target.exists() and not stat.S_ISREG(target.stat().st_mode)
+
+
+def _write_through(temporary: Path, target: Path) -> None:
+    # Opened as it is: neither made nor cut, which a device does not know.
+    with temporary.open("rb") as source, os.fdopen(os.open(target, os.O_WRONLY), "wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+def _permissions(target: Path) -> int:
+    """Those of the file that is there, else those that any new file gets."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """Whether a disk without room is what is wrong; some writers say so in words only, or not at all."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "No space left" in str(error) or shutil.disk_usage(folder).free < 2**16
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise before long work unless `path` can be written: an `OSError` that names it."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"output: {path} is a folder, expected a file to write")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"output: no such folder: {Path(path).parent}")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"output: {path} may not be written")
+    if not _is_special(target):
+        _check_room(target.parent, path)
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise before long work unless `path` is, or can become, a folder to write files in."""
+    folder = Path(os.path.realpath(path))
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"output: {folder} is a file, expected a folder")
+    _check_room(folder, path)
+
+
+def _check_room(folder: Path, path: str | os.PathLike[str]) -> None:
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise type(error)(f"output: {path} cannot be written ({error.strerror})") from None
+
+
 def write_json(path: str | os.PathLike[str], figures: Any) -> None:
-    """Write figures as JSON, whole or not at all; NaN, which JSON lacks, becomes null."""
-    text = json.dumps(figures, indent=1).replace("NaN", "null")
+    """Write figures as JSON, whole or not at all; NaN and infinity, which JSON lacks, become null."""
+    finite = json.loads(json.dumps(figures), parse_constant=lambda _: None)
+    text = json.dumps(finite, indent=1)
     with whole_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def largest() -> int:
+    """The bytes that one file may take in memory. Raises `ValueError` where the variable is no number."""
+    said = os.environ.get(LARGEST_VARIABLE)
+    if not said:
+        return LARGEST
+    try:
+        return int(float(said))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{LARGEST_VARIABLE} is {said!r}, expected a number of bytes such as 4e9") from None
+
+
+def check_size(size: int, what: str) -> None:
+    """Raise `ValueError` before memory is taken, if what is to be read takes more than the limit."""
+    if size > largest():
+        raise ValueError(
+            f"{what} takes {size / 1e9:.3g} GB in memory, more than the limit of {largest() / 1e9:.3g} GB; "
+            f"set {LARGEST_VARIABLE}, in bytes, to read it all the same"
+        )
+
+
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Every array of an `.npz` file. Raises `FileNotFoundError`, or `ValueError` for a file that is none."""
+    """Every array of an `.npz` file.
+
+    Raises `FileNotFoundError`, or `ValueError` for a file that is none, whose arrays are not what their headers
+    say, or that takes more memory than the limit, `largest`.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not an .npz file")
     try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive, path)
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error})") from None
+    except _TooLarge as error:
+        raise ValueError(str(error)) from None
+    except (ValueError, OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a readable .npz file ({str(error)[:200]})") from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{path}: {name} is no array")
     return arrays
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise before long work unless `path` can be written: `IsADirectoryError` or `FileNotFoundError`."""
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"output: {path} is a folder, expected a file to write")
-    if not Path(path).parent.is_dir():
-        raise FileNotFoundError(f"output: no such folder: {Path(path).parent}")
+class _TooLarge(Exception):
+    """What `check_size` says, told apart from other errors of reading."""
+
+
+def _check_members(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> None:
+    """Raise unless every array is as large as its header says, and all together are within the limit."""
+    total = 0
+    for member in archive.infolist():
+        total += member.file_size
+        with archive.open(member) as file:
+            held = _bytes_of_array(file)
+        if held is not None and held > member.file_size:
+            raise ValueError(f"{member.filename} says that it is larger than the file")
+    try:
+        check_size(total, str(path))
+    except ValueError as error:
+        raise _TooLarge(error) from None
+
+
+def _bytes_of_array(file: IO[bytes]) -> int | None:
+    """The bytes of an array by its header; none where there is no such header."""
+    try:
+        version = npy.read_magic(file)
+    except ValueError:
+        return None
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    count = 1
+    for side in shape:
+        count *= int(side)
+    return count * dtype.itemsize
