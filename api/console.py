@@ -9,14 +9,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 T = TypeVar("T")
 
-console = Console(width=None if sys.stdout.isatty() else 120)
-stderr = Console(stderr=True)
+# Without markup: a name may have brackets.
+console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
+stderr = Console(stderr=True, markup=False, emoji=False)
 
 
 def progress_bar(*columns: Any, counted: bool = True) -> Progress:
     """A progress bar with a description, a count and the time."""
     count = [MofNCompleteColumn()] if counted else []
-    described = (TextColumn("{task.description}"), BarColumn(), *count, *columns, TimeElapsedColumn())
+    described = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *count,
+        *columns,
+        TimeElapsedColumn(),
+    )
     return Progress(*described, console=stderr, transient=True, disable=not stderr.is_terminal)
 
 

@@ -28,7 +28,7 @@ def bench(
     compiled: Annotated[bool, typer.Option("--compiled", help="Also through torch.compile.")] = False,
     turns: Annotated[int, typer.Option(min=1, help="How often each contender has its turn.")] = 5,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Some seconds on a small grid, to see that it runs.")
+        bool, typer.Option("--quick", help="A small grid: less than a minute, to see that it runs.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of weights and inputs.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The JSON file to write after every case.")] = None,
@@ -40,7 +40,7 @@ def bench(
     from ..accelerated.kernels import check_kernel
     from ..backends.accelerated import find_device
     from .cases import Setting, cases
-    from .contenders import available
+    from .contenders import PEER, available
     from .measuring import measure
     from .results import read_result, result
     from .table import print_case
@@ -56,6 +56,8 @@ def bench(
     where = str(find_device(device))
     setting = Setting(config, where, dtype, seed, turns, kernel, compiled)
     names = available(where, compiled)
+    if PEER not in names:
+        console.print(f"{PEER} is left out, and with it every ratio: it is not installed (pip install '.[test]')")
     done = read_result(output, setting) if resume and output is not None else []
     chosen = cases(load_config(config), quick)
     with progress_bar() as progress:

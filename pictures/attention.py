@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .colours import HEAT, MARK
-from .figures import Figure
+from .figures import Figure, as_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def draw_attention(
         images[0], ax=list(axes), label="attention, as a multiple of uniform", shrink=0.75, extend="max"
     )
     pointers = f"; object pointers take {pointer_share:.1%}" if num_obj_ptr_tokens else ""
-    figure.suptitle(f"{title}{pointers}", fontsize=11)
+    figure.suptitle(f"{as_drawn(title)}{pointers}", fontsize=11)
     return figure
 
 

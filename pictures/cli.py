@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..attention_map import compared_steps
 from ..commands import compare_with_progress, print_comparison
 from ..configs import load_config
 from ..console import console, progress_bar
@@ -17,9 +18,12 @@ from ..options import (
     ConfigOption,
     DeviceOption,
     DtypeOption,
+    GridOption,
     InputsOption,
     SeedOption,
     WeightsOption,
+    grid_option,
+    pair_of,
 )
 from ..rules.grids import grid_of
 from ..rules.packages import require
@@ -34,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
 def maps(
     output: Annotated[Path, typer.Option(help="The PNG file to write.")],
     inputs: InputsOption = None,
+    grid: GridOption = None,
     photograph: Annotated[str, typer.Option(help="The clip to use where there are no inputs.")] = "astronaut",
     config: ConfigOption = DEFAULT_CONFIG,
     backend: BackendOption = None,
@@ -54,6 +59,9 @@ def maps(
 
     check_writable(output)
     model = load(config, backend, weights, seed, device, dtype)
+    # Checked first: from here on a layer counted from the last has its own number.
+    compared_steps(model.config.memory_attention, layer, kind)
+    layer %= model.config.memory_attention.num_layers
     clip = None
     if inputs is None:
         from .photographs import clip_inputs, moving_crop
@@ -62,10 +70,12 @@ def maps(
         given = clip_inputs(model.config, clip, seed)
     else:
         given = read_inputs(inputs)
+    if grid is not None:
+        given = given._replace(grid=grid_option(grid))
     layer_config = model.config.memory_attention.layer
     tokens = given.curr.shape[0 if model.config.memory_attention.batch_first else 1]
-    grid = grid_of(tokens, given.grid, layer_config.cross_attention.feat_sizes)
-    token = _token(query, grid)
+    height, width = grid_of(tokens, given.grid, layer_config.cross_attention.feat_sizes)
+    token = _token(query, (height, width))
     with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)
         rows = model.attention_map(*given, layer=layer, kind=kind, queries=token)[0, :, 0].mean(axis=0)
@@ -75,7 +85,7 @@ def maps(
         memory_frames = list(clip.frames[:-1] if kind == "cross" else clip.frames[-1:])
     figure = draw_attention(
         rows,
-        grid,
+        (height, width),
         token,
         None if clip is None else clip.frames[-1],
         memory_frames,
@@ -131,10 +141,7 @@ def _token(query: str | None, grid: tuple[int, int]) -> int:
     height, width = grid
     if query is None:
         return (height // 2) * width + width // 2
-    try:
-        row, column = (int(part) for part in query.split(","))
-    except ValueError:
-        raise ValueError(f"query is {query!r}, expected ROW,COLUMN") from None
+    row, column = pair_of(query, "query", "ROW,COLUMN")
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"query is {query!r}, expected a place on the {height} × {width} grid")
     return row * width + column
