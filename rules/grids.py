@@ -32,7 +32,7 @@ def grid_of(num_tokens: int, grid: tuple[int, int] | None, feat_sizes: tuple[int
     if side * side == num_tokens:
         return side, side
     raise ValueError(
-        f"{num_tokens} query tokens are neither feat_sizes {tuple(feat_sizes)} nor a square; give their grid (h, w)"
+        f"{num_tokens} query tokens are neither feat_sizes {tuple(feat_sizes)} nor a square: give the grid (h, w)"
     )
 
 

@@ -28,7 +28,7 @@ def test_the_grid_of_inputs_that_do_not_say(capfd, tmp_path):
     np.savez(path, **{k: v for k, v in inputs._asdict().items() if v is not None and k != "grid"})
     status, _, err = run(capfd, "run", "--config", "tiny", "--inputs", path, "--output", out)
     assert status == 2
-    assert "give their grid (h, w)" in err
+    assert "give the grid (h, w)" in err
     status, said, _ = run(capfd, "run", "--config", "tiny", "--inputs", path, "--output", out, "--grid", "2,3")
     assert status == 0
     assert "out[red].npz" in said.replace("\n", "")
