@@ -146,3 +146,23 @@ def rounded(case: Case, dtype: str) -> Case:
 
     weights = {name: to(weight) for name, weight in case.weights.items()}
     return Case(case.config, weights, Inputs(*map(to, case.inputs)))
+
+
+def shared_frame(case):
+    """The case, and the case with the first object's frame for all of them, given once."""
+    axis = 1 if case.config.memory_attention.batch_first else 0
+    objects = case.inputs.curr.shape[axis]
+
+    def first(array):
+        return None if array is None else np.take(array, [0], axis)
+
+    once = case.inputs._replace(curr=first(case.inputs.curr), curr_pos=first(case.inputs.curr_pos))
+    repeated = once._replace(
+        curr=np.repeat(once.curr, objects, axis),
+        curr_pos=None if once.curr_pos is None else np.repeat(once.curr_pos, objects, axis),
+    )
+    return once, repeated, axis
+
+
+def drawn(seed, *shape):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))

@@ -1,8 +1,11 @@
 """The suite's profiles and fixtures. Shapes in the reference's signatures are checked while the tests run."""
 
 import os
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import Any
 
+import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
@@ -10,7 +13,8 @@ from jaxtyping import install_import_hook
 CHECKER = "beartype.beartype" if find_spec("beartype") else None
 
 with install_import_hook("memory_attention.reference", CHECKER):
-    import memory_attention.reference  # noqa: F401
+    import memory_attention as ma
+    import memory_attention.reference
     from memory_attention.tolerances import BOUNDS
 
 slow_machine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors]}
@@ -40,3 +44,33 @@ def choices(request: pytest.FixtureRequest) -> dict[str, object]:
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     return request.config.getoption("--device") or "cpu"
+
+
+@pytest.fixture
+def unchecked_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As users have it: without the suite's checking of annotated shapes, which would complain first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of PyTorch's threads; afterwards it is what it was."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=["reference", "accelerated"])
+def tiny_model(request: pytest.FixtureRequest) -> ma.Model:
+    """The smallest config, in either backend."""
+    return ma.load("tiny", request.param, device="cpu")
+
+
+@pytest.fixture(params=["reference", "accelerated"])
+def make_bank(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Makes either backend's memory bank, of a config and maybe parameters."""
+    from banks import Bank
+
+    return lambda *args: Bank(request.param, *args)

@@ -1,4 +1,4 @@
-"""What only the accelerated backend has: autograd, compile, export, dropout, autocast, a place in SAM 2."""
+"""What only the accelerated backend has: autograd, dropout, autocast, a shared frame, a place in SAM 2."""
 
 import copy
 import threading
@@ -9,9 +9,19 @@ from hypothesis import given, settings
 from torch import nn
 
 import memory_attention as ma
-from cases import cases
-from memory_attention.accelerated import Attention, MemoryAttention, MemoryAttentionLayer, RoPEAttention
+from cases import cases, shared_frame
+from checks import error
+from live_bytes import LiveBytes
+from memory_attention.accelerated import (
+    Attention,
+    MemoryAttention,
+    MemoryAttentionLayer,
+    RoPEAttention,
+    choice,
+    tiles,
+)
 from memory_attention.inputs import draw_inputs
+from memory_attention.tolerances import bound
 
 CONFIG = ma.load_config("tiny")
 
@@ -42,41 +52,6 @@ def test_every_parameter_gets_a_gradient(module):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_the_front_door_passes_gradients_through():
-    tensors = [t.requires_grad_() for t in inputs()]
-    ma.load(CONFIG, "accelerated", device="cpu")(*tensors, 6).sum().backward()
-    assert all(t.grad is not None for t in tensors)
-
-
-def test_compiles_as_one_graph(module):
-    torch._dynamo.reset()
-    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(*inputs(), 6), module(*inputs(), 6))
-
-
-def test_exports_with_any_number_of_memories(module):
-    frames = torch.export.Dim("frames", min=2, max=64)
-    tokens = 16 * frames + 6
-    program = torch.export.export(
-        module,
-        tuple(inputs()),
-        {"num_obj_ptr_tokens": 6},
-        dynamic_shapes={
-            "curr": None,
-            "memory": {0: tokens},
-            "curr_pos": None,
-            "memory_pos": {0: tokens},
-            "num_obj_ptr_tokens": None,
-        },
-    )
-    drawn = draw_inputs(CONFIG, memories=5, pointers=3, objects=2)
-    tensors = [torch.from_numpy(array) for array in drawn[:4]]
-    with torch.no_grad():
-        result = program.module()(*tensors, num_obj_ptr_tokens=6)
-        torch.testing.assert_close(result, module(*tensors, 6))
-
-
 def test_training_drops_and_evaluation_does_not(module):
     tensors = inputs()
     assert torch.equal(module(*tensors, 6), module(*tensors, 6))
@@ -96,18 +71,6 @@ def test_each_dropout_acts_in_training(name, module):
     assert torch.equal(module(*tensors, 6), module(*tensors, 6))
     getattr(module.layers[0], name).p = 0.5
     assert not torch.equal(module(*tensors, 6), module(*tensors, 6))
-
-
-def test_attention_dropout_acts_on_the_weights():
-    attention = Attention(embedding_dim=8, num_heads=2, dropout=0.5).train()
-    x = torch.randn(1, 5, 8)
-    assert not torch.equal(attention(x, x, x), attention(x, x, x))
-    # With dropout 0.5 a single weight of 1 becomes 0 or 2, for each head.
-    one = x[:, :1]
-    value = attention.v_proj(one).unflatten(-1, (2, 4))
-    outputs = [attention.out_proj((value * torch.tensor([[a], [b]])).flatten(-2)) for a in (0, 2) for b in (0, 2)]
-    result = attention(one, one, one)
-    assert any(torch.allclose(result, output, atol=1e-6) for output in outputs)
 
 
 def test_two_threads_share_a_module(module):
@@ -213,3 +176,104 @@ def test_a_gpu_gives_what_the_cpu_gives(module):
         expected = module(*inputs(), 6)
         on_gpu = copy.deepcopy(module).cuda()
         torch.testing.assert_close(on_gpu(*(t.cuda() for t in inputs()), 6).cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+@given(case=cases())
+def test_an_expanded_frame_is_a_shared_one(case):
+    """As SAM 2 hands it over: with stride 0 from object to object."""
+    once, _, axis = shared_frame(case)
+    model = ma.load(case.config, "accelerated", case.weights, device="cpu", dtype="float64")
+    objects = case.inputs.memory.shape[axis]
+
+    def expanded(array):
+        if array is None:
+            return None
+        sizes = [-1, -1, -1]
+        sizes[axis] = objects
+        return torch.from_numpy(array.copy()).expand(sizes)
+
+    memory, pos = (None if a is None else torch.from_numpy(a.copy()) for a in (once.memory, once.memory_pos))
+    pointers = once.num_obj_ptr_tokens
+    inputs = expanded(once.curr), memory, expanded(once.curr_pos), pos, pointers, once.grid
+    seen = []
+    attention = model.network.module.layers[0].self_attn
+    hook = attention.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    with torch.no_grad():
+        result = model(*inputs)
+    hook.remove()
+    assert seen == [1], "the first self-attention ran for every object"
+    assert error(result.numpy(), model(*once)) <= bound("float64")
+
+
+@pytest.mark.parametrize("grid", [(24, 24), (32, 32)])
+def test_bytes_of_one_frame(grid, monkeypatch, threads):
+    """No N × M logits, no values, and beside the keys, rotated where they lie, little more than a tile.
+
+    Counted in one thread, which does the blocks of queries one after another.
+    """
+    monkeypatch.setattr(choice, "FEW_LOGITS", 0)
+    config = ma.load_config("sam2.1_hiera_t")
+    inputs = draw_inputs(config, grid=grid)
+    module = ma.load(config, "accelerated", device="cpu").network.module
+    tensors = [torch.from_numpy(array) for array in inputs[:4]]
+    queries, keys = len(inputs.curr), len(inputs.memory)
+    tile = min(queries, tiles.LARGEST_TILE) * min(keys, tiles.LARGEST_TILE)
+    channels, memory_dim, hidden = 256, 64, 2048
+    threads(1)
+    with torch.inference_mode(), LiveBytes(*tensors, *module.parameters()) as fast:
+        module(*tensors, inputs.num_obj_ptr_tokens, grid)
+    module.use_kernel("textbook", False)
+    with torch.inference_mode(), LiveBytes(*tensors, *module.parameters()) as textbook:
+        module(*tensors, inputs.num_obj_ptr_tokens, grid)
+    assert textbook.largest == 4 * queries * keys
+    assert fast.largest <= 4 * max(keys * channels, tile, queries * hidden)
+    attention = keys * channels + keys * memory_dim + tile
+    feed_forward = 2 * queries * hidden
+    assert fast.peak <= 4 * (max(attention, feed_forward) + 6 * queries * channels)
+    assert fast.peak < textbook.peak / 2
+
+
+def test_threads_share_a_module_on_the_fast_path(monkeypatch):
+    monkeypatch.setattr(choice, "FEW_LOGITS", 0)
+    config = ma.load_config("sam2.1_hiera_t")
+    model = ma.load(config, "accelerated", device="cpu")
+    jobs = {grid: draw_inputs(config, memories=2, grid=grid) for grid in ((8, 8), (5, 9))}
+    expected = {grid: model(*inputs) for grid, inputs in jobs.items()}
+    results = []
+    threads = [
+        threading.Thread(target=lambda g=grid: results.append((g, [model(*jobs[g]) for _ in range(5)])))
+        for grid in jobs
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == len(jobs)
+    for grid, outputs in results:
+        assert all(error(output, expected[grid]) <= bound("float32", 30) for output in outputs)
+
+
+def test_a_frame_of_one_whose_encodings_differ_is_not_shared(module):
+    curr, memory, curr_pos, memory_pos = (
+        torch.from_numpy(array) for array in draw_inputs(CONFIG, objects=2, pointers=0)[:4]
+    )
+    expanded = curr[:, :1].expand(-1, 2, -1)
+    with torch.no_grad():
+        result = module(expanded, memory, curr_pos, memory_pos)
+        torch.testing.assert_close(result, module(expanded.contiguous(), memory, curr_pos, memory_pos))
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_in_training_every_object_has_its_own_dropout(copies):
+    *arrays, pointers, _ = draw_inputs(CONFIG)
+    curr, memory, curr_pos, memory_pos = (torch.from_numpy(array) for array in arrays)
+    module = ma.load(CONFIG, "accelerated", device="cpu").network.module.train()
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    module.layers[0].dropout1.p = 0.5
+    torch.manual_seed(0)
+    frame = [tokens.expand(-1, copies, -1) for tokens in (curr, curr_pos)]
+    remembered = [tokens.expand(-1, 2, -1) for tokens in (memory, memory_pos)]
+    first, second = module(frame[0], remembered[0], frame[1], remembered[1], pointers).unbind(1)
+    assert not torch.allclose(first, second)

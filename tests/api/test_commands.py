@@ -1,15 +1,10 @@
-"""The command line, run as its users run it."""
-
-import subprocess
-import sys
+"""info, run and compare, run as their users run them."""
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import memory_attention as ma
-from command_line import run
-from memory_attention import cli
+from command_line import check_refused, run, write_inputs
 from memory_attention.inputs import draw_inputs
 
 CONFIG = ma.load_config("tiny")
@@ -17,18 +12,7 @@ CONFIG = ma.load_config("tiny")
 
 @pytest.fixture
 def npz(tmp_path):
-    path = tmp_path / "inputs.npz"
-    inputs = draw_inputs(CONFIG, memories=2, objects=2)
-    np.savez(path, **{name: value for name, value in inputs._asdict().items() if value is not None})
-    return path
-
-
-def test_every_command_has_help_with_an_example():
-    for command in cli.app.registered_commands:
-        name = command.name or command.callback.__name__.replace("_", "-")
-        result = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "200"})
-        assert result.exit_code == 0
-        assert f"Example: memory-attention {name}" in result.output
+    return write_inputs(tmp_path / "inputs.npz")
 
 
 def test_info(capfd):
@@ -70,23 +54,6 @@ def test_compare_fails_past_a_bound(capfd, npz, monkeypatch):
     assert "PAST" in out
 
 
-def test_maps(capfd, npz, tmp_path):
-    output = tmp_path / "maps.png"
-    words = ["maps", "--config", "tiny", "--output", output, "--layer", 0, "--query", "1,2"]
-    for more in (["--inputs", npz], ["--inputs", npz, "--kind", "self"], ["--photograph", "coffee"]):
-        status, _, _ = run(capfd, *words, *more)
-        assert status == 0
-        assert output.read_bytes().startswith(b"\x89PNG")
-        output.unlink()
-
-
-def test_compare_photograph(capfd, tmp_path):
-    status, out, _ = run(capfd, "compare-photograph", "--config", "tiny", "--output", tmp_path / "attention.png")
-    assert status == 0
-    assert "25 of 25 steps inside their bounds" in out
-    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -100,9 +67,6 @@ def test_compare_photograph(capfd, tmp_path):
         (["run", "--config", "tiny", "--backend", "fast", "--output", "out.npz"], "backend is 'fast'"),
         (["compare", "--config", "tiny", "--weights", "{tmp}/text.npz"], "not a readable .npz"),
         (["compare", "--config", "sam2.1_hiera_t", "--inputs", "{npz}"], "curr has 16 channels, expected 256"),
-        (["maps", "--config", "tiny", "--query", "9,9", "--output", "a.png"], "query is '9,9'"),
-        (["maps", "--config", "tiny", "--photograph", "dog", "--output", "a.png"], "photograph is 'dog'"),
-        (["maps", "--config", "tiny", "--kind", "both", "--output", "a.png"], "'both'"),
         (
             ["run", "--config", "tiny", "--backend", "accelerated", "--device", "xpu", "--output", "a.npz"],
             "device is",
@@ -110,18 +74,13 @@ def test_compare_photograph(capfd, tmp_path):
         (["run", "--config", "tiny", "--output", "{tmp}"], "is a folder, expected a file"),
         (["compare", "--config", "tiny", "--inputs", "{npz}", "--memories", "2"], "memories and objects"),
         (["info", "--config", "{tmp}/deep.yaml"], "not a YAML file"),
-        (["nonsense"], "nonsense"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(words, message, capfd, npz, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.npz").write_text("text")
     (tmp_path / "deep.yaml").write_text("[" * 3000)
-    status, _, err = run(capfd, *[word.format(npz=npz, tmp=tmp_path) for word in words])
-    assert status == 2
-    assert err.startswith("error: ")
-    assert message in err
-    assert err.count("\n") == 1
+    check_refused(capfd, message, *[word.format(npz=npz, tmp=tmp_path) for word in words])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["deep.yaml", "inputs.npz", "text.npz"]
 
 
@@ -130,9 +89,3 @@ def test_arrays_of_other_names_are_refused(capfd, tmp_path):
     status, _, err = run(capfd, "run", "--inputs", tmp_path / "in.npz", "--output", tmp_path / "out.npz")
     assert status == 2
     assert "has the array 'memori', expected curr, memory" in err
-
-
-def test_python_m():
-    done = subprocess.run([sys.executable, "-m", "memory_attention", "--help"], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "compare" in done.stdout

@@ -2,17 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 import memory_attention as ma
 from memory_attention.accelerated import MemoryAttention, MemoryBank
-from memory_attention.accelerated.attention import attend_in_memory_space
-from memory_attention.accelerated.kernels import scaled_dot_product_attention
 from memory_attention.cost import bank_bytes, needed_flops, step_costs
 from memory_attention.inputs import draw_inputs
-from memory_attention.rules.memory_space import memory_space_saves
 
 
 @pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])
@@ -60,18 +55,6 @@ def test_the_promise_of_memory_space():
     assert "layers.0.cross_attn_image.v" not in fast
     assert round(fast["layers.0.cross_attn_image.attended"]) == 75
     assert round(needed_flops(config, 4096, 28736) / 1e9) == round(sum(fast.values()))
-
-
-@given(*[st.integers(1, 40)] * 4)
-def test_memory_space_is_chosen_by_what_pytorch_counts(queries, keys, head_dim, memory_dim):
-    query, key = torch.randn(1, 1, queries, head_dim), torch.randn(1, 1, keys, head_dim)
-    memory, project = torch.randn(1, keys, memory_dim), torch.nn.Linear(memory_dim, head_dim)
-    with torch.no_grad(), FlopCounterMode(display=False) as plain:
-        scaled_dot_product_attention(query, key, project(memory)[:, None], kernel="textbook")
-    with torch.no_grad(), FlopCounterMode(display=False) as in_memory_space:
-        attend_in_memory_space(query, key, memory, project.weight, project.bias, kernel="textbook")
-    saves = in_memory_space.get_total_flops() < plain.get_total_flops()
-    assert memory_space_saves(queries, keys, head_dim, memory_dim) == saves
 
 
 @pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import memory_attention as ma
-from cases import cases, configs, grids, random_weights, seeds
+from cases import cases, configs, grids, random_weights, rounded, seeds, shared_frame
 from checks import error
 from memory_attention.configs import Config
 from memory_attention.reference.attention import (
@@ -13,49 +13,13 @@ from memory_attention.reference.attention import (
     softmax,
     tiled_scaled_dot_product_attention,
 )
-from memory_attention.reference.norm import layer_norm
-from memory_attention.reference.position import rotary_angles, rotate
 from memory_attention.tolerances import bound
-
-TIGHT = bound("float64")
 
 
 def load(case_or_config, backend, device, weights=None):
     config = case_or_config if isinstance(case_or_config, Config) else case_or_config.config
     weights = weights if weights is not None else case_or_config.weights
     return ma.load(config, backend, weights, device=None if backend == "reference" else device, dtype="float64")
-
-
-@given(seed=seeds, shift=st.floats(-100, 100), scale=st.floats(0.5, 50))
-def test_layer_norm_ignores_a_shift_and_a_positive_scale(seed, shift, scale):
-    x = np.random.default_rng(seed).standard_normal((3, 16))
-    one, zero = np.ones(16), np.zeros(16)
-    expected = layer_norm(x, one, zero, eps=0.0)
-    np.testing.assert_allclose(layer_norm(x + shift, one, zero, eps=0.0), expected, atol=1e-10)
-    np.testing.assert_allclose(layer_norm(x * scale, one, zero, eps=0.0), expected, atol=1e-10)
-    # With eps the scale is ignored while the variance is far above it.
-    np.testing.assert_allclose(layer_norm(x * scale, one, zero), expected, atol=1e-3)
-
-
-@given(seed=seeds, grid=grids, quarters=st.integers(1, 6))
-def test_rotation_preserves_norms(seed, grid, quarters):
-    x = np.random.default_rng(seed).standard_normal((grid[0] * grid[1], 4 * quarters))
-    rotated = rotate(x, rotary_angles(*grid, 4 * quarters))
-    np.testing.assert_allclose(np.linalg.norm(rotated, axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-12)
-
-
-@given(seed=seeds, places=st.lists(st.integers(0, 9), min_size=4, max_size=4), shift=st.integers(1, 5))
-def test_a_score_depends_on_the_offset_only(seed, places, shift):
-    query, key = np.random.default_rng(seed).standard_normal((2, 8))
-    angles = rotary_angles(16, 16, 8, 100.0).reshape(16, 16, 4)
-    row, column, other_row, other_column = places
-
-    def score(down, right):
-        turned = rotate(query[None], angles[row + down, column + right][None])
-        return turned[0] @ rotate(key[None], angles[other_row + down, other_column + right][None])[0]
-
-    assert np.isclose(score(0, 0), score(shift, 0), atol=1e-12)
-    assert np.isclose(score(0, 0), score(0, shift), atol=1e-12)
 
 
 @given(case=cases(max_layers=1), kind=st.sampled_from(["self", "cross"]))
@@ -138,23 +102,6 @@ def test_pointers_have_no_place(grid, seed, data, backend, device):
     assert error(model(*permuted, pointers, grid), expected) <= bound("float64", 30)
 
 
-@given(
-    seed=seeds,
-    sizes=st.tuples(*[st.integers(1, 9)] * 4),
-    query_tile=st.integers(1, 10),
-    key_tile=st.integers(1, 10),
-    scale=st.sampled_from([1.0, 100.0]),
-)
-def test_online_softmax_is_softmax_for_every_tiling(seed, sizes, query_tile, key_tile, scale):
-    queries, keys, width, value_width = sizes
-    rng = np.random.default_rng(seed)
-    query = rng.standard_normal((2, 1, queries, width)) * scale
-    key, value = rng.standard_normal((2, 1, keys, width)), rng.standard_normal((2, 1, keys, value_width))
-    expected = scaled_dot_product_attention(query, key, value)
-    result = tiled_scaled_dot_product_attention(query, key, value, query_tile, key_tile)
-    assert error(result, expected) <= bound("float64", 10 * scale)
-
-
 @given(seed=seeds)
 def test_extreme_scores_stay_finite(seed, dtype, device):
     """Logits of ±1e4 overflow exp in every dtype; the largest one still wins."""
@@ -193,3 +140,15 @@ def test_running_twice_gives_the_same(case, backend, device):
     first = model(*case.inputs)
     assume(np.isfinite(first).all())
     np.testing.assert_array_equal(model(*case.inputs), first)
+
+
+@given(case=cases(), dtype=st.sampled_from(["float64", "float32", "bfloat16"]))
+def test_a_shared_frame_is_the_frame_repeated(case, dtype, backend, device):
+    once, repeated, _ = shared_frame(rounded(case, dtype))
+    model = ma.load(
+        case.config, backend, case.weights, device=None if backend == "reference" else device, dtype=dtype
+    )
+    expected = model(*repeated)
+    result = model(*once)
+    assert result.shape == expected.shape
+    assert error(result, expected) <= bound(dtype, 30)

@@ -13,10 +13,12 @@ from memory_attention.accelerated import feed_forward as fast_feed_forward
 from memory_attention.accelerated import kernels
 from memory_attention.accelerated import norm as fast_norm
 from memory_attention.accelerated import position as fast_position
+from memory_attention.accelerated.attention import attend_in_memory_space
 from memory_attention.reference import attention, feed_forward, norm, position
 from memory_attention.tolerances import bound
 
 TIGHT = bound("float64")
+ON_CPU = ["pytorch", "math", "tiled", "textbook"]
 
 
 def tensors(*arrays):
@@ -65,7 +67,7 @@ def test_scaled_dot_product_attention(form, seed, sizes):
     shapes = [(2, heads, queries, width), (2, heads, keys, width), (2, heads, keys, value_width)]
     arrays = [rng.standard_normal(shape) for shape in shapes]
     truth = form(*arrays)
-    for kernel in ("pytorch", "math", "tiled", "textbook"):
+    for kernel in ON_CPU:
         twin = kernels.scaled_dot_product_attention(*tensors(*arrays), kernel=kernel)
         assert error(twin.numpy(), truth) <= TIGHT, kernel
 
@@ -120,3 +122,20 @@ def test_the_residual_blocks(seed, grid, rotary):
     expected = slow(x, memory, pos, query_pos, 3, grid)
     result = fast(*tensors(x, memory, pos, query_pos), 3, grid)
     assert error(result.detach().numpy(), expected) <= bound("float64", 30)
+
+
+@given(seed=seeds, sizes=st.tuples(*[st.integers(1, 7)] * 6), objects=st.integers(1, 3), shared=st.booleans())
+def test_memory_space_is_the_plain_form(seed, sizes, objects, shared):
+    heads, queries, keys, width, memory_dim, scale = sizes
+    rng = np.random.default_rng(seed)
+    query = rng.standard_normal((1 if shared else objects, heads, queries, width)) * scale
+    key = rng.standard_normal((objects, heads, keys, width))
+    memory = rng.standard_normal((objects, keys, memory_dim))
+    weight, bias = rng.standard_normal((heads * width, memory_dim)), rng.standard_normal(heads * width)
+    value = attention.split_heads(memory @ weight.T + bias, heads)
+    plain = attention.attend(query, key, value)
+    ours = attention.attend_in_memory_space(query, key, memory, weight, bias)
+    assert error(ours, plain) <= bound("float64", 30)
+    for kernel in ON_CPU:
+        twin = attend_in_memory_space(*tensors(query, key, memory, weight, bias), kernel=kernel)
+        assert error(twin.numpy(), plain) <= bound("float64", 30), kernel

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 import memory_attention as ma
-from command_line import run
+from command_line import check_refused, run
 from memory_attention.tracker import initial_weights
 from memory_attention.tracker.evaluation import held_out_clip
-from memory_attention.tracker.reading import read_video
 from memory_attention.tracker.weights import write_tracker
 
 CONFIG = ma.load_config("tracker")
@@ -170,11 +169,7 @@ def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights
     np.savez(tmp_path / "shape.npz", frames=np.zeros((2, 8, 8)))
     given = [word.format(video=video, tmp=tmp_path) for word in words]
     given += [] if "--weights" in words else ["--weights", weights]
-    status, _, err = run(capfd, "track", *given, "--output", tmp_path / "out")
-    assert status == 2
-    assert err.startswith("error: ")
-    assert message in err
-    assert err.count("\n") == 1
+    check_refused(capfd, message, "track", *given, "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -194,13 +189,3 @@ def test_frames_asked_for_that_are_not_there(capfd, weights, tmp_path):
         assert status == 2
         assert message in err
     assert not (tmp_path / "page.html").exists()
-
-
-def test_frames_are_taken_in_the_order_of_their_numbers(tmp_path):
-    for number in (10, 2, 1):
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"frame{number}.png")
-    Image.new("L", (8, 8), 255).save(tmp_path / "given.gif")
-    frames, masks, size = read_video(tmp_path, tmp_path / "given.gif", 8)
-    assert (frames[:, 0, 0, 0] * 255).round().tolist() == [1, 2, 10]
-    assert masks.all()
-    assert size == (8, 8)

@@ -1,30 +1,14 @@
-"""The clips: the same from the same seed, from disjoint photographs, with masks that are true."""
+"""The clips: the same from the same seed, with masks that are true."""
 
 import numpy as np
 import pytest
 
+from memory_attention.tracker.data import SIZE, Piece, draw_outline, draw_path, make_clip
+from memory_attention.tracker.photographs import HELD_OUT, TRAINING
+
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
-from memory_attention.tracker.data import SIZE, Piece, draw_outline, draw_path, make_clip
-from memory_attention.tracker.photographs import HELD_OUT, SHORTER_SIDE, TRAINING, photograph
-
 TIMES = np.arange(6, dtype=np.float64)
-
-
-def test_photographs_of_training_are_never_held_out() -> None:
-    assert not set(TRAINING) & set(HELD_OUT)
-    # Two views of one scene would be no disjoint photographs.
-    assert not {"motorcycle_left.png", "motorcycle_right.png"} & set(TRAINING)
-
-
-@pytest.mark.parametrize("name", TRAINING + HELD_OUT)
-def test_photographs_are_colours(name: str) -> None:
-    image = photograph(name)
-    assert image.dtype == np.float32
-    assert image.shape[2] == 3
-    assert min(image.shape[:2]) >= SHORTER_SIDE
-    assert image.min() >= 0
-    assert image.max() <= 1
 
 
 @pytest.mark.parametrize("recolour", [False, True])

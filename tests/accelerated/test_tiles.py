@@ -1,0 +1,107 @@
+"""Tiles are softmax, whatever their size, and leave threads and counters as they were."""
+
+import multiprocessing
+import threading
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from cases import drawn, seeds
+from checks import error
+from memory_attention.accelerated import tiles
+from memory_attention.accelerated.kernels import scaled_dot_product_attention
+from memory_attention.accelerated.tiles import tiled_attention
+from memory_attention.reference import attention as reference
+from memory_attention.tolerances import bound
+
+
+@given(
+    seed=seeds,
+    tiling=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    sizes=st.tuples(*[st.integers(1, 8)] * 6),
+    scale=st.sampled_from([0.0, 1.0, 30.0, 1e4]),
+)
+def test_tiles_of_any_size_are_softmax(seed, tiling, sizes, scale):
+    """With logits that need no largest one, and with logits that do."""
+    batch, heads, queries, keys, width, value_width = sizes
+    query = drawn(seed, batch, heads, queries, width) * scale
+    key, value = drawn(seed + 1, batch, heads, keys, width), drawn(seed + 2, batch, heads, keys, value_width)
+    truth = reference.scaled_dot_product_attention(query.numpy(), key.numpy(), value.numpy())
+    result = tiled_attention(query, key, value, *tiling).numpy()
+    assert error(result, truth) <= bound("float64", max(30.0, 30 * scale))
+
+
+def test_the_largest_logit_is_kept_only_where_it_must_be(monkeypatch, threads):
+    asked = []
+    original = tiles._attend_block
+    monkeypatch.setattr(tiles, "_attend_block", lambda *a: (asked.append(a[4]), original(*a)))
+    threads(1)
+    query, key, value = torch.ones(1, 1, 2, 4), torch.ones(1, 1, 3, 4), torch.ones(1, 1, 3, 2)
+    # The logits are 4 / 2 = 2; in base 2 they are 2.9, and 60 / 2.9 is between 20 and 21.
+    for scale, bounded in ((20.0, True), (21.0, False), (float("nan"), False), (float("inf"), False)):
+        tiled_attention(query * scale, key, value)
+        assert asked.pop() == bounded, scale
+
+
+def test_tiles_pass_nan_on():
+    query = torch.randn(1, 1, 4, 4)
+    query[0, 0, 1] = torch.nan
+    result = tiled_attention(query, torch.randn(1, 1, 6, 4), torch.randn(1, 1, 6, 2))
+    assert result[0, 0, 1].isnan().all()
+    assert not result[0, 0, [0, 2, 3]].isnan().any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_tiles_leave_the_threads_as_they_were(count, threads):
+    query, key, value = torch.randn(2, 2, 50, 8), torch.randn(2, 2, 70, 8), torch.randn(2, 2, 70, 4)
+    expected = scaled_dot_product_attention(query, key, value, kernel="math")
+    threads(count)
+    torch.testing.assert_close(tiled_attention(query, key, value, 16, 16), expected)
+    assert torch.get_num_threads() == count
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert seen == [count]
+
+
+def _in_a_child() -> None:
+    torch.set_num_threads(2)
+    tiled_attention(torch.randn(1, 1, 50, 8), torch.randn(1, 1, 50, 8), torch.randn(1, 1, 50, 4), 8, 8)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_tiles_in_a_forked_process(threads):
+    """A child inherits the pool of threads, but none of its threads."""
+    threads(2)
+    _in_a_child()
+    child = multiprocessing.get_context("fork").Process(target=_in_a_child)
+    child.start()
+    child.join(60)
+    exit_code = child.exitcode
+    child.kill()
+    assert exit_code == 0
+
+
+def test_tile_sides_follow_the_cache(monkeypatch):
+    monkeypatch.setattr(tiles, "last_level_cache", lambda: 2**25)
+    tile_side = tiles.tile_side.__wrapped__
+    # 32 MB, two threads: a quarter of 16 MB is 1024 × 1024 numbers of four bytes, or 512 × 1024 of eight.
+    assert tile_side(2, 4) == 1024
+    assert tile_side(2, 8) == 512
+    assert tile_side(8, 4) == 512
+    assert tile_side(10_000, 4) == 128
+    monkeypatch.setattr(tiles, "last_level_cache", lambda: 2**40)
+    assert tile_side(1, 4) == tiles.LARGEST_TILE
+
+
+def test_a_flop_counter_sees_the_tiles(threads):
+    """Blocks of queries in other threads would be lost to it."""
+    threads(2)
+    query, key, value = torch.randn(2, 2, 40, 8), torch.randn(2, 2, 30, 8), torch.randn(2, 2, 30, 4)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        tiled_attention(query, key, value, 16, 16)
+    assert counter.get_total_flops() == 2 * 4 * 40 * 30 * (8 + 4)

@@ -1,0 +1,27 @@
+"""The command line as a whole."""
+
+import subprocess
+import sys
+
+from typer.testing import CliRunner
+
+from command_line import check_refused
+from memory_attention import cli
+
+
+def test_every_command_has_help_with_an_example():
+    for command in cli.app.registered_commands:
+        name = command.name or command.callback.__name__.replace("_", "-")
+        result = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "200"})
+        assert result.exit_code == 0
+        assert f"Example: memory-attention {name}" in result.output
+
+
+def test_python_m():
+    done = subprocess.run([sys.executable, "-m", "memory_attention", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "compare" in done.stdout
+
+
+def test_an_unknown_command_is_named(capfd):
+    check_refused(capfd, "nonsense", "nonsense")

@@ -1,0 +1,39 @@
+"""The floor counts what PyTorch counts, and the tokens that the bank gives."""
+
+from dataclasses import replace
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import memory_attention as ma
+from memory_attention.accelerated import MemoryBank
+from memory_attention.benchmarks.cases import Case, Setting
+from memory_attention.benchmarks.floor import attention_alone, needed, needed_by_attention
+from memory_attention.cost import needed_flops
+
+SETTING = Setting("tiny", "cpu", "float32", seed=0, turns=3)
+
+
+def test_the_floor_of_a_video_counts_the_tokens_that_the_bank_gives():
+    config = ma.load_config("tiny")
+    bank = MemoryBank(config, ma.load(config).weights)
+    network, (height, width) = config.memory_attention, config.grid
+    counted = 0
+    for frame in range(30):
+        if frame:
+            seen = bank.tokens(frame, None)
+            counted += needed_flops(config, height * width, len(seen.memory))
+        memory, pointer = torch.zeros(1, network.memory_dim, height, width), torch.zeros(1, network.d_model)
+        bank.add(frame, memory, pointer, conditioning=frame == 0)
+        bank.forget(frame + 1)
+    assert needed(config, Case(3, 1, height, frames=30)) == counted
+
+
+def test_the_attention_alone_has_its_share_of_the_needed_flops():
+    """q kᵀ and, in memory space, the weighted sum with its projection, counted by PyTorch."""
+    config = ma.load_config("sam2.1_hiera_t")
+    setting = replace(SETTING, config="sam2.1_hiera_t", kernel="math")
+    for case in (Case(1, 1, 4), Case(7, 1, 4)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            attention_alone(config, case, setting)()
+        assert needed_by_attention(config, case) == counter.get_total_flops()

@@ -1,0 +1,48 @@
+"""The attention, worked by hand, and in tiles."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cases import seeds
+from checks import error
+from memory_attention.reference.attention import (
+    RoPEAttention,
+    scaled_dot_product_attention,
+    tiled_scaled_dot_product_attention,
+)
+from memory_attention.tolerances import bound
+
+
+def test_attention_by_hand():
+    # Logits 0 and ln 3 after the division by √4: weights 1/4 and 3/4.
+    query = np.array([[[[2.0, 0, 0, 0]]]])
+    key = np.array([[[[0.0, 0, 0, 0], [np.log(3), 0, 0, 0]]]])
+    value = np.array([[[[4.0], [8.0]]]])
+    np.testing.assert_allclose(scaled_dot_product_attention(query, key, value), [[[[7.0]]]], rtol=1e-14)
+
+
+def test_one_key_gives_its_value_back():
+    # Softmax of a single logit is 1, wherever the query is and however the key is rotated.
+    attention = RoPEAttention(embedding_dim=4, num_heads=1)
+    rng = np.random.default_rng(0)
+    query, key = rng.standard_normal((2, 1, 1, 4))
+    expected = attention.out_proj(attention.v_proj(key))
+    np.testing.assert_allclose(attention(query, key, key), expected, rtol=1e-12)
+
+
+@given(
+    seed=seeds,
+    sizes=st.tuples(*[st.integers(1, 9)] * 4),
+    query_tile=st.integers(1, 10),
+    key_tile=st.integers(1, 10),
+    scale=st.sampled_from([1.0, 100.0]),
+)
+def test_online_softmax_is_softmax_for_every_tiling(seed, sizes, query_tile, key_tile, scale):
+    queries, keys, width, value_width = sizes
+    rng = np.random.default_rng(seed)
+    query = rng.standard_normal((2, 1, queries, width)) * scale
+    key, value = rng.standard_normal((2, 1, keys, width)), rng.standard_normal((2, 1, keys, value_width))
+    expected = scaled_dot_product_attention(query, key, value)
+    result = tiled_scaled_dot_product_attention(query, key, value, query_tile, key_tile)
+    assert error(result, expected) <= bound("float64", 10 * scale)
