@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import memory_attention as ma
+from cases import seeds
 from checks import error
 from memory_attention.accelerated.kernels import KERNELS
 from memory_attention.backends.finding import ENTRY_POINTS
+from memory_attention.backends.reference import round_to_bfloat16
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 
@@ -106,3 +110,12 @@ def test_load_compiles(monkeypatch):
     expected = ma.load(CONFIG, "reference")(*INPUTS)
     assert error(model(*INPUTS), expected) <= bound("float32", 10)
     assert error(model.trace(*INPUTS)["norm"].swapaxes(0, 1), expected) <= bound("float32", 10)
+
+
+@given(seed=seeds, scale=st.sampled_from([1e-30, 1.0, 1e30]))
+def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even(seed, scale):
+    bits = np.random.default_rng(seed).integers(0, 2**16, 200, np.uint32) << 16
+    near = np.concatenate([bits, bits + 0x7FFF, bits + 0x8000, bits + 0x8001]).view(np.float32)
+    drawn = np.random.default_rng(seed).standard_normal(100).astype(np.float32) * np.float32(scale)
+    array = np.concatenate([near[np.isfinite(near)], drawn])
+    np.testing.assert_array_equal(round_to_bfloat16(array), torch.from_numpy(array).bfloat16().float().numpy())

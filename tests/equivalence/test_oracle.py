@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import memory_attention as ma
+from cases import random_weights
 from memory_attention.benchmarks.contenders import build_peer
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
@@ -18,7 +19,10 @@ transformers = pytest.importorskip("transformers", reason="the oracle is an opti
 def test_the_same_numbers(grid, memories, pointers, backend, device):
     config = ma.load_config("sam2.1_hiera_t")
     inputs = draw_inputs(config, memories=memories, pointers=pointers, grid=grid)
-    model = ma.load(config, backend, device=None if backend == "reference" else device)
+    # Nothing special: neither norms that are 1 and 0, nor biases that are 0.
+    drawn = random_weights(config, np.random.default_rng(7))
+    weights = {name: weight.astype(np.float32) for name, weight in drawn.items()}
+    model = ma.load(config, backend, weights, device=None if backend == "reference" else device)
     network = build_peer(config, model.weights, grid, kernel="eager")
     with torch.no_grad():
         arrays = [torch.from_numpy(array) for array in inputs[:4]]

@@ -152,3 +152,41 @@ def test_a_shared_frame_is_the_frame_repeated(case, dtype, backend, device):
     result = model(*once)
     assert result.shape == expected.shape
     assert error(result, expected) <= bound(dtype, 30)
+
+
+@given(case=cases(), sides=st.permutations([1, 2, 3, 5]), data=st.data())
+def test_a_grid_that_is_not_said_is_feat_sizes_or_a_square(case, sides, data, backend, device):
+    """`feat_sizes` is (w, h); where it does not fit, a square number of tokens is a square."""
+    network, layer = case.config.memory_attention, case.config.memory_attention.layer
+    square = data.draw(st.booleans())
+    height, width = (sides[0], sides[0]) if square else sides[:2]
+    sizes = (7, 11) if square else (width, height)
+    changed = {
+        name: getattr(layer, name).model_copy(
+            update={"feat_sizes": sizes, "rotary": getattr(layer, name).head_dim % 4 == 0}
+        )
+        for name in ("self_attention", "cross_attention")
+    }
+    network = network.model_copy(update={"layer": layer.model_copy(update=changed)})
+    model = load(case.config.with_changes(memory_attention=network), backend, device, case.weights)
+    rng = np.random.default_rng(data.draw(seeds))
+
+    def array(count, channels):
+        return rng.standard_normal((count, 2, channels) if network.batch_first else (2, count, channels))
+
+    tokens = height * width
+    curr, memory = array(tokens, network.d_model), array(2 * tokens + 3, network.memory_dim)
+    positions = array(tokens, network.d_model), array(2 * tokens + 3, network.memory_dim)
+    said = model(curr, memory, *positions, 3, (height, width))
+    np.testing.assert_array_equal(model(curr, memory, *positions, 3), said)
+
+
+@given(case=cases(), kind=st.sampled_from(["self", "cross"]))
+def test_layers_are_counted_from_the_end_too(case, kind, backend, device):
+    model, layers = load(case, backend, device), case.config.memory_attention.num_layers
+    for layer in range(layers):
+        first, last = (
+            model.attention_map(*case.inputs, layer=index, kind=kind, queries=[0])
+            for index in (layer, layer - layers)
+        )
+        np.testing.assert_array_equal(first, last)
