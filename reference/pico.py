@@ -1,4 +1,4 @@
-"""The whole memory attention of SAM 2 on one page: forward only, its settings written in, nothing checked.
+"""The whole memory attention of SAM 2 on one page: forward only, one head, its settings written in, no checks.
 
 B objects; N = h·w tokens of the frame, C channels wide; M tokens of memory, C_m channels wide: one memory of N
 tokens after another, and last the object pointers. Each step has a file of its own beside this one.
