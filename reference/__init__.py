@@ -1,4 +1,4 @@
-"""SAM 2's memory attention in NumPy, one step a file, to be read from `norm` to `memory_bank`."""
+"""SAM 2's memory attention in NumPy: one step a file, from `norm` to `memory_bank`, and all of it in `pico`."""
 
 from .attention import Attention, RoPEAttention
 from .layer import MemoryAttentionLayer

@@ -1,0 +1,284 @@
+"""The title page of the reference says what the configs, the rules and the code say: each figure and each name."""
+
+import ast
+import functools
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import memory_attention as ma
+from memory_attention import reference
+from memory_attention.configs import MemoryAttentionConfig, bank_parameter_shapes
+from memory_attention.reference.cross_attention import cross_attention
+from memory_attention.reference.self_attention import self_attention
+from memory_attention.rules.frame_choice import memory_frames, pointer_frames, pointer_reach
+
+ROOM = Path(__file__).parents[2] / "reference"
+PAGE = (ROOM / "README.md").read_text(encoding="utf-8")
+
+COLUMNS = {
+    "SAM 2 and 2.1": "sam2.1_hiera_t",
+    "`sam3_tracker`": "sam3_tracker",
+    "`tracker`": "tracker",
+    "`tiny`": "tiny",
+}
+FRAME = 20
+
+config_of = functools.cache(ma.load_config)
+
+
+def table(header, rows):
+    """A table of Markdown, one line a row."""
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [header, ["---"] * len(header), *rows])
+
+
+def cells_under(heading):
+    """The rows of the first table under a heading, without its header."""
+    text = PAGE.split(f"\n{heading}\n")[1]
+    lines = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def code_in(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def reading_order():
+    """The steps by the number in their first line, which says the rest of the row too."""
+    rows = []
+    for path in sorted(ROOM.glob("*.py")):
+        step = re.match(r'"""Step (\d): (.*)"""', path.read_text(encoding="utf-8").splitlines()[0])
+        if step:
+            rows.append((step[1], f"[`{path.name}`]({path.name})", step[2][0].upper() + step[2][1:]))
+    return table(["Step", "File", "What it says"], sorted(rows))
+
+
+def seen(config, frame):
+    """Frame and slot, then frame and distance, of what a frame sees of a video prompted on frame 0."""
+    past, bank = range(frame), config.memory_bank
+    return memory_frames(frame, [0], past, bank), pointer_frames(frame, frame + 1, [0], past, bank)
+
+
+def memory_tokens(config):
+    """M, once the bank is full."""
+    memories, pointers = seen(config, 1000)
+    height, width = config.grid
+    return len(memories) * height * width + len(pointers) * config.num_pointer_tokens
+
+
+def sizes():
+    def row(label, size):
+        return [label, *(size(config_of(name)) for name in COLUMNS.values())]
+
+    def attention(config):
+        return config.memory_attention.layer.cross_attention
+
+    return table(
+        ["", *COLUMNS],
+        [
+            row("image, pixels; stride", lambda c: f"{c.image_size}; {c.backbone_stride}"),
+            row("grid h × w: N tokens of a frame", lambda c: f"{c.grid[0]} × {c.grid[1]}: {np.prod(c.grid)}"),
+            row("C, channels of a frame's token", lambda c: c.memory_attention.d_model),
+            row("C_m, channels of a memory's token", lambda c: c.memory_attention.memory_dim),
+            row("layers", lambda c: c.memory_attention.num_layers),
+            row("heads H × channels d of each", lambda c: f"{attention(c).num_heads} × {attention(c).head_dim}"),
+            row("`rope_theta`", lambda c: f"{attention(c).rope_theta:.0f}"),
+            row("feed-forward, hidden channels", lambda c: c.memory_attention.layer.dim_feedforward),
+            row("memories: prompted + recent", lambda c: f"1 + {c.memory_bank.num_maskmem - 1}"),
+            row("P, object pointers", lambda c: c.memory_bank.max_obj_ptrs_in_encoder),
+            row("tokens of one pointer, C / C_m", lambda c: c.num_pointer_tokens),
+            row("M, tokens of memory", memory_tokens),
+            row("parameters", lambda c: f"{sum(map(np.prod, ma.parameter_shapes(c).values())):,}"),
+        ],
+    )
+
+
+def encodings():
+    layer = config_of("sam2.1_hiera_t").memory_attention.layer
+
+    def tokens(name, position, added, rotary):
+        return f"`{name}{f' + {position}' if added else ''}`{', rotated' if rotary else ', not rotated'}"
+
+    own, cross = layer.self_attention.rotary, layer.cross_attention.rotary
+    current = tokens("norm1(x)", "curr_pos", layer.pos_enc_at_attn, own)
+    query = tokens("norm2(x)", "curr_pos", layer.pos_enc_at_cross_attn_queries, cross)
+    key = tokens("memory", "memory_pos", layer.pos_enc_at_cross_attn_keys, cross)
+    pointer = tokens("memory", "memory_pos", layer.pos_enc_at_cross_attn_keys, False)
+    return table(
+        ["", "Query", "Key", "Value"],
+        [
+            ["self-attention", current, current, "`norm1(x)`"],
+            ["cross-attention, at memories", query, key, "`memory`"],
+            ["cross-attention, at pointers", query, pointer, "`memory`"],
+        ],
+    )
+
+
+def frames():
+    """Which frame is seen as what by one frame; frames in a row that are seen as pointers alone are one line."""
+    config = config_of("sam2.1_hiera_t")
+    bank = config.memory_bank
+    memories, pointers = map(dict, seen(config, FRAME))
+    reach = pointer_reach(FRAME + 1, bank) - 1
+
+    def pointer(number):
+        return f"{pointers[number]} / {reach}" if number in pointers else ""
+
+    rows, number = [], 0
+    while number < FRAME:
+        first = number
+        if number in memories:
+            entry = bank.num_maskmem - memories[number] - 1
+            last = " (the last)" if entry == bank.num_maskmem - 1 else ""
+            name = f"{number}{', prompted' if number == 0 else ''}"
+            rows.append([name, FRAME - number, memories[number], f"{entry}{last}", pointer(number)])
+        else:
+            while number + 1 not in memories and (number + 1 in pointers) == (first in pointers):
+                number += 1
+            ages = f"{FRAME - first} … {FRAME - number}"
+            times = f"{pointer(first)} … {pointer(number)}" if first in pointers else ""
+            rows.append([f"{first} … {number}", ages, "", "", times])
+        number += 1
+    header = ["Frame", "Age", "Slot t", "Entry of `maskmem_tpos_enc`", "Pointer, age / (P − 1)"]
+    return table(header, rows)
+
+
+def order_of_tokens():
+    memories, pointers = map(list, map(dict, seen(config_of("sam2.1_hiera_t"), FRAME)))
+    return (
+        f"first the memories of the frames {memories[0]}, {memories[1]}, {memories[2]}, … {memories[-1]}, "
+        f"then the pointers of the frames {pointers[0]}, {pointers[1]}, {pointers[2]}, … {pointers[-1]}"
+    )
+
+
+@pytest.mark.parametrize("made", [reading_order, sizes, encodings, frames])
+def test_the_tables_are_those_of_configs_and_rules(made):
+    assert made() in PAGE
+
+
+def test_the_order_of_the_tokens():
+    assert order_of_tokens() in " ".join(PAGE.split())
+
+
+def test_every_step_is_there_once():
+    assert [row[0] for row in cells_under("## In which order to read")] == list("123456789")
+
+
+def test_the_eight_models_of_a_column_are_one_network():
+    names = [name for name in ma.available_configs() if name.startswith("sam2")]
+    assert len(names) == 8
+    networks = {config_of(name).memory_attention.model_dump_json() for name in names}
+    assert networks == {MemoryAttentionConfig().model_dump_json()}
+    banks = {(name.split("_")[0], config_of(name).memory_bank.model_dump_json()) for name in names}
+    assert len(banks) == 2
+
+
+def test_in_every_model_of_the_table_the_first_frame_skips_the_attention():
+    assert all(config_of(name).memory_bank.directly_add_no_mem_embed for name in COLUMNS.values())
+
+
+def test_what_sam_2_1_changed_is_all_that_it_changed():
+    old, new = (config_of(name) for name in ("sam2_hiera_t", "sam2.1_hiera_t"))
+    before, after = old.memory_bank.model_dump(), new.memory_bank.model_dump()
+    changed = [[f"`{key}`", str(before[key]), str(after[key])] for key in before if before[key] != after[key]]
+    rows = cells_under("## What SAM 2.1 changed")
+    assert [[row[0], row[1].title(), row[2].title()] for row in rows] == changed
+    assert old.with_changes(name=new.name, memory_bank=new.memory_bank) == new
+    added = bank_parameter_shapes(new).keys() - bank_parameter_shapes(old).keys()
+    assert {name for name in added if f"`{name.split('.')[0]}`" in PAGE} == added
+
+
+def names_of(*callables):
+    return {name for each in callables for name in inspect.signature(each).parameters}
+
+
+def test_the_names_of_the_inputs_are_those_of_the_signatures():
+    attention = reference.RoPEAttention
+    ours = [
+        names_of(reference.MemoryAttention.forward),
+        names_of(reference.MemoryAttentionLayer.forward, self_attention, cross_attention),
+        names_of(attention.forward, attention.__init__),
+    ]
+    rows = cells_under("### What goes in")
+    for row in rows:
+        for cell, names in zip(row[1:4], ours, strict=True):
+            assert set(code_in(cell)) <= names, row
+    shown = {name for row in rows for name in code_in(row[1])}
+    assert shown == names_of(reference.MemoryAttention.forward) - {"self", "record"}
+
+
+def test_the_names_of_hugging_face_are_its_own():
+    """Its files are parsed, not imported, which would take long."""
+    package = importlib.util.find_spec("transformers")
+    if package is None:
+        pytest.skip("transformers is not installed")
+    folder = Path(package.origin).parent / "models" / "sam2_video"
+    code, settings = ((folder / f"{kind}_sam2_video.py").read_text() for kind in ("modeling", "configuration"))
+    assert "0.1 * current_vision_position_embeddings" in code
+    classes = {node.name: node for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
+    inputs = {
+        node.arg
+        for part in ("MemoryAttention", "MemoryAttentionLayer", "RoPEAttention")
+        for node in ast.walk(classes[f"Sam2Video{part}"])
+        if isinstance(node, ast.arg)
+    }
+    fields = set(re.findall(r"^    (\w+): .* = ", settings, re.MULTILINE))
+    for row in cells_under("### What goes in"):
+        assert set(code_in(row[4])) <= inputs | fields, row
+    for row in cells_under("### Sizes and settings"):
+        assert set(code_in(row[2])) <= fields, row
+    for row in cells_under("### Parameters"):
+        assert all(f"self.{name} = " in code for name in code_in(row[2])), row
+
+
+def test_the_names_of_the_settings_are_the_schemas():
+    config = config_of("sam2.1_hiera_t")
+    network = config.memory_attention
+    nodes = (network, network.layer, network.layer.cross_attention, config.memory_bank)
+    fields = {name for node in nodes for name in type(node).model_fields}
+    for row in cells_under("### Sizes and settings"):
+        assert code_in(row[1])
+        assert set(code_in(row[1])) <= fields, row
+
+
+def test_weights_under_hugging_faces_names_are_the_same():
+    """The table of parameters is whole: with its names alone a loader finds everything."""
+    config = config_of("sam2.1_hiera_t")
+    drawn = ma.load("sam2.1_hiera_t").weights
+    weights = {name: drawn[name] + np.float32(index) for index, name in enumerate(drawn)}
+    shapes = bank_parameter_shapes(config)
+    pairs = {}
+    for shape, ours, theirs in cells_under("### Parameters"):
+        pairs |= dict(zip(code_in(ours), code_in(theirs), strict=True))
+        for name in code_in(ours):
+            own = shapes.get(name) or shapes.get(f"{name}.weight")
+            assert shape == ("" if own is None else str(list(own))), name
+    assert {name.split(".")[0] for name in shapes} <= pairs.keys()
+    renamed = {".".join(pairs.get(part, part) for part in name.split(".")): weights[name] for name in weights}
+    assert renamed.keys().isdisjoint(name for name in weights if pairs.keys() & name.split("."))
+    loaded = ma.load("sam2.1_hiera_t", weights=renamed).weights
+    assert loaded.keys() == weights.keys()
+    assert all(np.array_equal(loaded[name], weights[name]) for name in weights)
+
+
+def test_no_figure_stands_outside_what_is_checked():
+    """Beside the generated tables: those of names, of papers and of shapes, which have their own tests."""
+    text = " ".join(PAGE.split())
+    text = text.replace("0.1 · curr_pos", "").replace(f"frame {FRAME}", "")
+    for made in (reading_order, sizes, encodings, frames, order_of_tokens):
+        text = text.replace(" ".join(made().split()), "")
+    code = r"```.*?```|`[^`]*`|\]\([^)]*\)"
+    names = r"SAM [23](\.[01])?|arXiv:\S+|[12]-D|section 4|frame 0|\| \[[\d, ]+\] \|"
+    text = re.sub(f"{code}|{names}", "", text)
+    assert re.findall(r"\d+(?:\.\d+)?", text) == []
+
+
+def test_the_links_are_there():
+    targets = re.findall(r"\]\((?!http)([^)]+)\)", PAGE)
+    assert targets
+    for target in targets:
+        assert (ROOM / target).exists(), target
