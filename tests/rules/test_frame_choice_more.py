@@ -15,7 +15,7 @@ from memory_attention.rules.frame_choice import (
     select_conditioning_frames,
 )
 
-SCORED = {1: 0.9, 2: 0.0, 3: 0.5, 4: 0.2, 5: 0.01, 6: 0.8, 7: -0.1, 9: 0.6, 11: 0.3, 12: 0.4}
+SCORED = {0: 0.95, 1: 0.9, 2: 0.0, 3: 0.5, 4: 0.2, 5: 0.01, 6: 0.8, 7: -0.1, 9: 0.6, 11: 0.3, 12: 0.4}
 STRIDE_2 = {"memory_temporal_stride_for_eval": 2}
 
 
@@ -85,7 +85,7 @@ def test_reliable_frames_worked_by_hand(
 
 def test_selected_memories_and_pointers_worked_by_hand() -> None:
     settings = MemoryBankConfig(use_memory_selection=True, num_maskmem=4, use_signed_tpos_enc_to_obj_ptrs=True)
-    stored = [0, *SCORED]
+    stored = list(SCORED)
     # Reliable for 8 are 7, 6, 4, 3, 1: three slots, the newest at 3. Slot 0 has the prompted one.
     assert memory_frames(8, [0], stored, settings, False, False, 20, SCORED) == [(0, 0), (4, 1), (6, 2), (7, 3)]
     # Pointers: all but the farthest, 1, by their rank and not by their age; frame 4 has none.
