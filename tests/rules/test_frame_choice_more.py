@@ -250,6 +250,17 @@ def test_what_is_kept_of_the_past_is_seen(story: Story) -> None:
         assert len(bank.conditioning) <= limit + 1
 
 
+def test_forgetting_worked_by_hand() -> None:
+    """With a stride of 2 the frames to come take turns: frame 10 looks at 9, 7, 5 and frame 11 at 8, 6, 4."""
+    settings = MemoryBankConfig(
+        use_memory_selection=True, num_maskmem=3, max_obj_ptrs_in_encoder=4, memory_temporal_stride_for_eval=2
+    )
+    stored = range(10)
+    lasting = lasting_frames(10, [0], stored, stored, settings, scores=dict.fromkeys(range(1, 10), 0.8))
+    # Two slots each, of which frame 11 gives one to frame 10; all three reliable ones are counted.
+    assert lasting == ([0], [0, 7, 8, 9], [0, 6, 7, 8, 9], [4, 5, 6, 7, 8, 9])
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("selects", [False, True])
 @pytest.mark.parametrize("keep_first", [False, True])
