@@ -1,5 +1,6 @@
 """The front door: `load` a model, call it, trace it, look where it looks."""
 
+import operator
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -201,5 +202,5 @@ def load(
         raise ValueError(f"seed is {seed!r}, expected a whole number that is not negative")
     if weights is not None and not isinstance(weights, str | os.PathLike | Mapping):
         raise TypeError(f"weights is {type(weights).__name__}, expected a path, a mapping of names, or none")
-    parameters = draw_weights(parsed, seed) if weights is None else read_weights(weights, parsed)
+    parameters = draw_weights(parsed, operator.index(seed)) if weights is None else read_weights(weights, parsed)
     return Model(parsed, parameters, backend, device, dtype, kernel, compiled, check_numbers)
