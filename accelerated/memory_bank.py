@@ -1,5 +1,6 @@
 """Step 9: between the frames. A bank keeps what past frames gave, and makes of it the tokens a frame sees."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,10 +10,19 @@ from torch import Tensor, nn
 
 from ..configs.parameters import bank_parameters
 from ..configs.schema import Config
-from ..rules.bank_contract import check_current_frame, check_features, check_frame_outputs, check_new_frame
-from ..rules.frame_choice import lasting_frames, memory_frames, pointer_frames, pointer_reach
+from ..rules.bank_contract import (
+    check_current_frame,
+    check_features,
+    check_frame_outputs,
+    check_new_frame,
+    check_score,
+    grid_of_memories,
+)
+from ..rules.forgetting import lasting_frames
+from ..rules.frame_choice import memory_frames, pointer_frames, pointer_reach
 from ..rules.numbers import whole_number
 from .calls import options
+from .memory_attention import MemoryAttention
 from .position import kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
 from .tracing import is_traced
 
@@ -65,6 +75,7 @@ class MemoryBank(nn.Module):
         """Forget every frame, before another video."""
         self.memories: dict[int, Float[Tensor, "B K h w"]] = {}
         self.pointers: dict[int, Float[Tensor, "B C"]] = {}
+        self.scores: dict[int, float] = {}
         self.conditioning: tuple[int, ...] = ()
 
     def add(
@@ -74,80 +85,98 @@ class MemoryBank(nn.Module):
         pointer: Float[Tensor, "B C"] | None = None,
         conditioning: bool = False,
         absent: Bool[Tensor, " B"] | None = None,
+        score: Any = None,
     ) -> None:
         """Store what a frame gave: its memory, and its object pointer if it has one.
 
         They are kept on the bank's device, the memory channels last, as `tokens` needs it; what lies so
-        already is not copied, and must not be changed afterwards. `conditioning`
-        frames are those that were prompted. `absent` says which objects were judged absent: to their
-        memories `no_obj_embed_spatial` is added, where it is set.
+        already is not copied, and must not be changed afterwards. `conditioning` frames are those that were
+        prompted. `absent` says which objects were judged absent: to their memories `no_obj_embed_spatial` is
+        added, where it is set. `score` is a tracked frame's effective IoU score (`reliable_frames` says
+        what that is), for `use_memory_selection`.
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         frame = check_new_frame(frame, self.memories.keys() | self.pointers.keys())
         earlier = next(iter(self.memories.values()), None)
         check_frame_outputs(memory, pointer, absent, self.d_model, self.memory_dim, Tensor, earlier)
+        score = check_score(score, needed=self.settings.use_memory_selection and not conditioning)
         if self.no_obj_embed_spatial is not None and absent is not None:
             embedding = absent[:, None, None, None] * self.no_obj_embed_spatial[:, :, None, None]
             memory = (memory + embedding).to(memory.dtype)
         device = self.maskmem_tpos_enc.device
-        self.memories[frame] = memory.to(device, memory_format=torch.channels_last)
+        memory = memory.to(device, memory_format=torch.channels_last)
         if pointer is not None:
             self.pointers[frame] = pointer.to(device)
+        self.memories[frame] = memory
         if conditioning:
             self.conditioning += (frame,)
+        elif score is not None:
+            self.scores[frame] = score
 
     def remove(self, frame: int) -> None:
         """Take a frame out, as before it is prompted anew; one that is not there is passed over."""
         frame = whole_number(frame, "frame")
         self.memories.pop(frame, None)
         self.pointers.pop(frame, None)
+        self.scores.pop(frame, None)
         self.conditioning = tuple(number for number in self.conditioning if number != frame)
 
-    def forget(self, frame: int, training: bool = False) -> None:
-        """Drop what neither `frame` nor any frame after it can see, tracking forwards.
+    def forget(self, frame: int, training: bool = False, backwards: bool = False) -> None:
+        """Drop what neither `frame` nor any frame after it (before it, tracking `backwards`) can see.
 
         With `max_cond_frames_in_attn` this bounds the bank however long the video is; without a limit
         every conditioning frame stays.
         """
         frame = whole_number(frame, "frame")
-        conditioning, memories, pointers = lasting_frames(
-            frame, self.conditioning, self.memories, self.pointers, self.settings, training
-        )
-        self.conditioning = tuple(conditioning)
-        self.memories = {number: self.memories[number] for number in memories}
-        self.pointers = {number: self.pointers[number] for number in pointers}
+        kept = (self.conditioning, self.memories, self.pointers)
+        lasting = lasting_frames(frame, *kept, self.settings, training, backwards, self.scores)
+        self.conditioning = tuple(lasting.conditioning)
+        self.memories = {number: self.memories[number] for number in lasting.memories}
+        self.pointers = {number: self.pointers[number] for number in lasting.pointers}
+        self.scores = {number: self.scores[number] for number in lasting.scores}
 
     def tokens(
-        self, frame: int, num_frames: int | None, backwards: bool = False, training: bool = False
+        self,
+        frame: int,
+        num_frames: int | None,
+        backwards: bool = False,
+        training: bool = False,
+        dtype: torch.dtype | None = None,
     ) -> MemoryTokens:
         """The memory tokens that `frame` sees, in a video of `num_frames` (none: a stream without an end).
 
-        `training` takes every frame (stride 1) and pointers of later frames too. Tokens have the dtype of
-        memories and pointers. Raises `ValueError` without a conditioning frame, or where `num_maskmem` is 0.
+        `training` takes every frame (stride 1) and pointers of later frames too. Tokens are in `dtype`, else in
+        the widest one of all memories and pointers in the bank, whichever of them are seen; places in image
+        and time are added in float64, and rounded once. Raises `ValueError` without a conditioning frame, or
+        where `num_maskmem` is 0.
         """
         frame = check_current_frame(frame, num_frames)
         if self.settings.num_maskmem == 0:
             raise ValueError("num_maskmem is 0, so no frame has memory tokens: its features pass unchanged")
         if not self.conditioning:
             raise ValueError(f"the bank has no conditioning frame, expected at least one to track frame {frame}")
-        memories = memory_frames(frame, self.conditioning, self.memories, self.settings, backwards, training)
-        pointers = pointer_frames(
-            frame, num_frames, self.conditioning, self.pointers, self.settings, backwards, training
+        memories = memory_frames(
+            frame, self.conditioning, self.memories, self.settings, backwards, training, num_frames, self.scores
         )
-        tokens = [self._spatial_tokens(number) for number, _ in memories]
+        pointers = pointer_frames(
+            frame, num_frames, self.conditioning, self.pointers, self.settings, backwards, training, self.scores
+        )
+        stored = {array.dtype for array in (*self.memories.values(), *self.pointers.values())}
+        dtype = dtype or functools.reduce(torch.promote_types, stored)
+        tokens = [self._spatial_tokens(number).to(dtype) for number, _ in memories]
         height, width = self.memories[memories[0][0]].shape[-2:]
         place = self._place(height, width, tokens[0])
-        positions = [self._spatial_position(place, slot, tokens[0].dtype) for _, slot in memories]
+        positions = [self._spatial_position(place, slot).to(dtype) for _, slot in memories]
         num_obj_ptr_tokens = 0
         if pointers:
             pointer, position = self._pointer_tokens(pointers, pointer_reach(num_frames, self.settings))
             num_obj_ptr_tokens = pointer.shape[1]
-            tokens, positions = [*tokens, pointer], [*positions, position]
+            tokens, positions = [*tokens, pointer.to(dtype)], [*positions, position.to(dtype)]
         # Joined batch-first, which is how the attention takes them, and only seen sequence-first.
         memory = torch.cat(tokens, dim=1).transpose(0, 1)
         return MemoryTokens(
             memory,
-            torch.cat(positions).to(memory.dtype)[:, None].expand(-1, memory.shape[1], -1),
+            torch.cat(positions)[:, None].expand(-1, memory.shape[1], -1),
             num_obj_ptr_tokens,
             tuple(number for number, _ in memories),
             tuple(number for number, _ in pointers),
@@ -163,14 +192,12 @@ class MemoryBank(nn.Module):
         encode = sine_encoding_2d if is_traced(memory) else kept_sine_encoding_2d
         return encode(height, width, self.memory_dim, self.maskmem_tpos_enc.device).flatten(0, 1)
 
-    def _spatial_position(
-        self, place: Float[Tensor, "hw K"], slot: int, dtype: torch.dtype
-    ) -> Float[Tensor, "hw K"]:
+    def _spatial_position(self, place: Float[Tensor, "hw K"], slot: int) -> Float[Tensor, "hw K"]:
         """Place in the image + place in time, added in float64.
 
         Slot t has `maskmem_tpos_enc[num_maskmem − t − 1]`: slot 0 the last entry, the frame before the first.
         """
-        return (place + self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
+        return place + self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0]
 
     def _pointer_tokens(
         self, chosen: list[tuple[int, int]], reach: int
@@ -241,7 +268,9 @@ class MemoryBank(nn.Module):
         """Turn a frame's features into features that remember: what a tracking loop calls for every frame.
 
         `attention` is a `MemoryAttention`, or is called like one; `first_prompted` says that nothing is to be
-        remembered yet, as on the first frame with a prompt; the rest is as in `tokens`.
+        remembered yet, as on the first frame with a prompt; the rest is as in `tokens`, but that these are
+        brought to the dtype of `features`: SAM 2 keeps memories in bfloat16. The grid is that of the
+        memories; a `grid` is needed only where there are none yet, and raises `ValueError` if it is another.
         """
         check_features(features, self.d_model, Tensor)
         if self.settings.num_maskmem == 0:
@@ -251,7 +280,9 @@ class MemoryBank(nn.Module):
         if first_prompted:
             seen = self.first_frame_tokens(features)
         else:
-            seen = self.tokens(frame, num_frames, backwards, training)
+            seen = self.tokens(frame, num_frames, backwards, training, features.dtype)
+            grid = grid_of_memories(grid, self.memories[seen.memory_frames[0]], features)
+            grid = None if _guesses(attention, grid) else grid
         return attention(
             curr=features,
             memory=seen.memory,
@@ -260,3 +291,8 @@ class MemoryBank(nn.Module):
             num_obj_ptr_tokens=seen.num_obj_ptr_tokens,
             **options(grid=grid),
         )
+
+
+def _guesses(attention: Callable[..., Any], grid: tuple[int, int]) -> bool:
+    """Whether a module of others finds this grid: SAM 2's own takes none, and expects a square."""
+    return grid[0] == grid[1] and isinstance(attention, nn.Module) and not isinstance(attention, MemoryAttention)

@@ -1,5 +1,6 @@
 """Where queries look: softmax rows, which fused kernels never show, from the traced queries and keys."""
 
+import operator
 from collections.abc import Sequence
 from typing import Literal
 
@@ -23,6 +24,7 @@ def compared_steps(network: MemoryAttentionConfig, layer: int, kind: str) -> tup
     layers = network.num_layers
     if not is_whole_number(layer):
         raise TypeError(f"layer is {layer!r}, expected a whole number")
+    layer = operator.index(layer)
     if not -layers <= layer < layers:
         raise ValueError(f"layer is {layer}, expected {-layers} to {layers - 1}")
     attention = network.layer.self_attention if kind == "self" else network.layer.cross_attention

@@ -1,5 +1,6 @@
 """The front door: `load` a model, call it, trace it, look where it looks."""
 
+import operator
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -10,10 +11,11 @@ import numpy as np
 from .attention_map import attention_rows, compared_steps
 from .backends import Network, find_backend
 from .configs import Config, load_config
+from .extremes import LARGEST, largest_magnitudes, warn_of_numbers
 from .inputs import Inputs
 from .rules.contract import check_inputs, unwrap_list
 from .rules.grids import check_grid
-from .rules.numbers import is_whole_number
+from .rules.numbers import is_whole_number, whole_number
 from .rules.record import Record
 from .tolerances import BOUNDS
 from .weights import Weights, draw_weights, read_weights
@@ -31,17 +33,18 @@ class Model:
         dtype: str,
         kernel: str | None = None,
         compiled: bool = False,
+        check_numbers: bool | None = None,
     ) -> None:
         if dtype not in BOUNDS:
             raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(BOUNDS)}")
-        largest = {"float16": 65504.0}.get(dtype, np.inf)
         for name, weight in weights.items():
-            if np.abs(weight).max(initial=0) > largest:
-                raise ValueError(f"{name} has values beyond {largest:g}, the largest number of {dtype}")
+            if float(np.abs(weight).max(initial=0)) > LARGEST[dtype]:
+                raise ValueError(f"{name} has values beyond {LARGEST[dtype]:g}, the largest number of {dtype}")
         self.config = config
         self.weights = weights
         self.dtype = dtype
         self.device = device
+        self.check_numbers = check_numbers
         self.backend, found = find_backend(backend)
         self.network: Network = found.build(config, weights, device, dtype)
         if kernel is not None or compiled:
@@ -68,8 +71,11 @@ class Model:
         `curr` [N,1,C] is a frame that all B objects share. Takes and returns NumPy arrays (float32 for
         bfloat16); the accelerated backend also takes torch tensors and returns one on their device, with
         gradients; under `torch.no_grad` it takes its fast paths. The last `num_obj_ptr_tokens` of the
-        memory are object pointers. Raises `TypeError` or `ValueError` naming the argument that does not
-        fit, and warns of NaN or infinity.
+        memory are object pointers. All have one dtype, or under `torch.autocast` any.
+
+        Raises `TypeError` or `ValueError` naming the argument that does not fit. Warns (`RuntimeWarning`) of an
+        input with NaN or infinity, of one with numbers that the model's dtype does not hold, and where all are
+        fine of NaN or infinity in the result; see `check_numbers` of `load`.
         """
         return self.run(Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid), None)
 
@@ -123,7 +129,7 @@ class Model:
         return attention_rows(steps[query], steps[key], queries)
 
     def run(self, inputs: Inputs, record: Record | None) -> Any:
-        """Check the inputs, warn of NaN and infinity, and run; `record` is handed every step's output."""
+        """Check the inputs, run, and warn of NaN and infinity; `record` is handed every step's output."""
         curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid = inputs
         curr, curr_pos = unwrap_list(curr, "curr"), unwrap_list(curr_pos, "curr_pos")
         network = self.config.memory_attention
@@ -136,21 +142,36 @@ class Model:
             network.d_model,
             network.memory_dim,
             batch_first=not network.batch_first,
+            one_dtype=not getattr(self.network, "brings_dtypes_together", False),
         )
         grid = None if grid is None else check_grid(grid)
-        arrays = {"curr": curr, "memory": memory, "curr_pos": curr_pos, "memory_pos": memory_pos}
-        for name, value in arrays.items():
-            if value is not None and not _is_finite(value, name):
-                warnings.warn(f"{name} has values that are NaN or infinite", RuntimeWarning, stacklevel=3)
-        return self.network(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid, record)
+        num_obj_ptr_tokens = whole_number(num_obj_ptr_tokens, "num_obj_ptr_tokens")
+        given = {"curr": curr, "memory": memory, "curr_pos": curr_pos, "memory_pos": memory_pos}
+        arrays = {name: _plain(value, name, type(curr)) for name, value in given.items() if value is not None}
+        checked = self._checks(curr)
+        fine = checked and warn_of_numbers(arrays, self.dtype, stacklevel=3)
+        result = self.network(*(arrays.get(name) for name in given), num_obj_ptr_tokens, grid, record)
+        if fine and not np.isfinite(largest_magnitudes([result])[0]):
+            message = "the result has values that are NaN or infinite, though the inputs have none"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return result
+
+    def _checks(self, curr: Any) -> bool:
+        """Whether numbers are looked at: unless asked, not where that would make the CPU wait for a GPU."""
+        if self.check_numbers is not None:
+            return self.check_numbers
+        return isinstance(curr, np.ndarray) or curr.device.type == "cpu"
 
 
-def _is_finite(value: Any, name: str) -> bool:
-    if isinstance(value, np.ndarray):
-        return bool(np.isfinite(value).all())
-    if not hasattr(value, "isfinite"):
-        raise TypeError(f"{name} is {type(value).__name__}, expected a NumPy array or a torch tensor")
-    return bool(value.isfinite().all())
+def _plain(value: Any, name: str, kind: type) -> Any:
+    """A NumPy array without its subclass (a memory map, say), or a tensor, like `curr`."""
+    if isinstance(value, np.ndarray) and issubclass(kind, np.ndarray):
+        return np.asarray(value)
+    if hasattr(value, "aminmax") and hasattr(kind, "aminmax"):
+        return value
+    raise TypeError(
+        f"{name} is {type(value).__name__}, expected all inputs to be NumPy arrays, or all torch tensors"
+    )
 
 
 def load(
@@ -162,6 +183,7 @@ def load(
     dtype: str = "float32",
     kernel: str | None = None,
     compiled: bool = False,
+    check_numbers: bool | None = None,
 ) -> Model:
     """Load SAM 2's memory attention.
 
@@ -171,12 +193,14 @@ def load(
     then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
     takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
     `kernel`: one of `accelerated.kernels.KERNELS`; none leaves it to `accelerated.choice`. `compiled`: through
-    `torch.compile`, on a GPU with CUDA graphs. Both are the accelerated backend's.
+    `torch.compile`, on a GPU with CUDA graphs. Both are the accelerated backend's. `check_numbers`: whether
+    a call looks for NaN, infinity and numbers beyond `dtype`, and warns; none looks unless the inputs are
+    tensors on a GPU, where it would have to wait for the result.
     """
     parsed = load_config(config)
     if not is_whole_number(seed) or seed < 0:
         raise ValueError(f"seed is {seed!r}, expected a whole number that is not negative")
     if weights is not None and not isinstance(weights, str | os.PathLike | Mapping):
         raise TypeError(f"weights is {type(weights).__name__}, expected a path, a mapping of names, or none")
-    parameters = draw_weights(parsed, seed) if weights is None else read_weights(weights, parsed)
-    return Model(parsed, parameters, backend, device, dtype, kernel, compiled)
+    parameters = draw_weights(parsed, operator.index(seed)) if weights is None else read_weights(weights, parsed)
+    return Model(parsed, parameters, backend, device, dtype, kernel, compiled, check_numbers)

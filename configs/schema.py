@@ -124,10 +124,14 @@ class MemoryAttentionConfig(Node):
 
 
 class MemoryBankConfig(Node):
-    """Which memories a frame sees and how they become tokens: the settings of SAM 2's own loop."""
+    """Which memories a frame sees and how they become tokens: the settings of SAM 2's own loop, and of SAM 3's.
+
+    SAM 3's are `keep_first_cond_frame`, `use_memory_selection` and `mf_threshold`: see `rules/frame_choice.py`.
+    """
 
     num_maskmem: Annotated[int, Field(ge=0)] = 7
     max_cond_frames_in_attn: int = -1
+    keep_first_cond_frame: bool = False
     memory_temporal_stride_for_eval: Positive = 1
     directly_add_no_mem_embed: bool = True
     use_obj_ptrs_in_encoder: bool = True
@@ -137,12 +141,20 @@ class MemoryBankConfig(Node):
     proj_tpos_enc_in_obj_ptrs: bool = False
     use_signed_tpos_enc_to_obj_ptrs: bool = False
     no_obj_embed_spatial: bool = False
+    use_memory_selection: bool = False
+    mf_threshold: float = 0.01
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.max_cond_frames_in_attn != -1 and self.max_cond_frames_in_attn < 2:
+        # The first frame, the nearest before and the nearest after may be three.
+        least, reason = (3, " with keep_first_cond_frame") if self.keep_first_cond_frame else (2, "")
+        limit = self.max_cond_frames_in_attn
+        if limit != -1 and limit < least:
+            raise ValueError(f"max_cond_frames_in_attn is {limit}, expected -1 or at least {least}{reason}")
+        if self.use_memory_selection and self.max_obj_ptrs_in_encoder < 2:
             raise ValueError(
-                f"max_cond_frames_in_attn is {self.max_cond_frames_in_attn}, expected -1 or at least 2"
+                f"max_obj_ptrs_in_encoder is {self.max_obj_ptrs_in_encoder}, expected at least 2 with "
+                "use_memory_selection, which selects one frame less"
             )
         return self
 

@@ -1,15 +1,23 @@
 """Step 9: between the frames. A bank keeps what past frames gave, and makes of it the tokens a frame sees."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ..configs.parameters import bank_parameters
 from ..configs.schema import Config
-from ..rules.bank_contract import check_current_frame, check_features, check_frame_outputs, check_new_frame
-from ..rules.frame_choice import lasting_frames, memory_frames, pointer_frames, pointer_reach
+from ..rules.bank_contract import (
+    check_current_frame,
+    check_features,
+    check_frame_outputs,
+    check_new_frame,
+    check_score,
+    grid_of_memories,
+)
+from ..rules.forgetting import lasting_frames
+from ..rules.frame_choice import memory_frames, pointer_frames, pointer_reach
 from ..rules.numbers import whole_number
 from .module import Linear, Module
 from .position import sine_encoding_1d, sine_encoding_2d
@@ -56,6 +64,7 @@ class MemoryBank(Module):
         """Forget every frame, before another video."""
         self.memories: dict[int, Float[np.ndarray, "B K h w"]] = {}
         self.pointers: dict[int, Float[np.ndarray, "B C"]] = {}
+        self.scores: dict[int, float] = {}
         self.conditioning: tuple[int, ...] = ()
 
     def add(
@@ -65,16 +74,19 @@ class MemoryBank(Module):
         pointer: Float[np.ndarray, "B C"] | None = None,
         conditioning: bool = False,
         absent: Bool[np.ndarray, " B"] | None = None,
+        score: Any = None,
     ) -> None:
         """Store what a frame gave: its memory, and its object pointer if it has one; no copies are made.
 
         `conditioning` frames are those that were prompted. `absent` says which objects were judged absent:
-        to their memories `no_obj_embed_spatial` is added, where it is set.
+        to their memories `no_obj_embed_spatial` is added, where it is set. `score` is a tracked frame's
+        effective IoU score (`reliable_frames` says what that is), for `use_memory_selection`.
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         frame = check_new_frame(frame, self.memories.keys() | self.pointers.keys())
         earlier = next(iter(self.memories.values()), None)
         check_frame_outputs(memory, pointer, absent, self.d_model, self.memory_dim, np.ndarray, earlier)
+        score = check_score(score, needed=self.settings.use_memory_selection and not conditioning)
         if self.no_obj_embed_spatial is not None and absent is not None:
             embedding = absent[:, None, None, None] * self.no_obj_embed_spatial[:, :, None, None]
             memory = (memory + embedding).astype(memory.dtype)
@@ -83,44 +95,56 @@ class MemoryBank(Module):
             self.pointers[frame] = pointer
         if conditioning:
             self.conditioning += (frame,)
+        elif score is not None:
+            self.scores[frame] = score
 
     def remove(self, frame: int) -> None:
         """Take a frame out, as before it is prompted anew; one that is not there is passed over."""
         frame = whole_number(frame, "frame")
         self.memories.pop(frame, None)
         self.pointers.pop(frame, None)
+        self.scores.pop(frame, None)
         self.conditioning = tuple(number for number in self.conditioning if number != frame)
 
-    def forget(self, frame: int, training: bool = False) -> None:
-        """Drop what neither `frame` nor any frame after it can see, tracking forwards.
+    def forget(self, frame: int, training: bool = False, backwards: bool = False) -> None:
+        """Drop what neither `frame` nor any frame after it (before it, tracking `backwards`) can see.
 
         With `max_cond_frames_in_attn` this bounds the bank however long the video is; without a limit
         every conditioning frame stays.
         """
         frame = whole_number(frame, "frame")
-        conditioning, memories, pointers = lasting_frames(
-            frame, self.conditioning, self.memories, self.pointers, self.settings, training
-        )
-        self.conditioning = tuple(conditioning)
-        self.memories = {number: self.memories[number] for number in memories}
-        self.pointers = {number: self.pointers[number] for number in pointers}
+        kept = (self.conditioning, self.memories, self.pointers)
+        lasting = lasting_frames(frame, *kept, self.settings, training, backwards, self.scores)
+        self.conditioning = tuple(lasting.conditioning)
+        self.memories = {number: self.memories[number] for number in lasting.memories}
+        self.pointers = {number: self.pointers[number] for number in lasting.pointers}
+        self.scores = {number: self.scores[number] for number in lasting.scores}
 
     def tokens(
-        self, frame: int, num_frames: int | None, backwards: bool = False, training: bool = False
+        self,
+        frame: int,
+        num_frames: int | None,
+        backwards: bool = False,
+        training: bool = False,
+        dtype: np.dtype | None = None,
     ) -> MemoryTokens:
         """The memory tokens that `frame` sees, in a video of `num_frames` (none: a stream without an end).
 
-        `training` takes every frame (stride 1) and pointers of later frames too. Tokens have the dtype of
-        memories and pointers. Raises `ValueError` without a conditioning frame, or where `num_maskmem` is 0.
+        `training` takes every frame (stride 1) and pointers of later frames too. Tokens are in `dtype`, else in
+        the widest one of all memories and pointers in the bank, whichever of them are seen; places in image
+        and time are added in float64, and rounded once. Raises `ValueError` without a conditioning frame, or
+        where `num_maskmem` is 0.
         """
         frame = check_current_frame(frame, num_frames)
         if self.settings.num_maskmem == 0:
             raise ValueError("num_maskmem is 0, so no frame has memory tokens: its features pass unchanged")
         if not self.conditioning:
             raise ValueError(f"the bank has no conditioning frame, expected at least one to track frame {frame}")
-        memories = memory_frames(frame, self.conditioning, self.memories, self.settings, backwards, training)
+        memories = memory_frames(
+            frame, self.conditioning, self.memories, self.settings, backwards, training, num_frames, self.scores
+        )
         pointers = pointer_frames(
-            frame, num_frames, self.conditioning, self.pointers, self.settings, backwards, training
+            frame, num_frames, self.conditioning, self.pointers, self.settings, backwards, training, self.scores
         )
         memory, memory_pos = self._spatial_tokens(memories)
         num_obj_ptr_tokens = 0
@@ -129,9 +153,10 @@ class MemoryBank(Module):
             memory = np.concatenate([memory, pointer])
             memory_pos = np.concatenate([memory_pos, pointer_pos])
             num_obj_ptr_tokens = len(pointer)
+        dtype = dtype or np.result_type(*self.memories.values(), *self.pointers.values())
         return MemoryTokens(
-            memory,
-            np.repeat(memory_pos.astype(memory.dtype), memory.shape[1], axis=1),
+            memory.astype(dtype),
+            np.repeat(memory_pos.astype(dtype), memory.shape[1], axis=1),
             num_obj_ptr_tokens,
             tuple(number for number, _ in memories),
             tuple(number for number, _ in pointers),
@@ -218,7 +243,9 @@ class MemoryBank(Module):
         """Turn a frame's features into features that remember: what a tracking loop calls for every frame.
 
         `attention` is a `MemoryAttention`, or is called like one; `first_prompted` says that nothing is to be
-        remembered yet, as on the first frame with a prompt; the rest is as in `tokens`.
+        remembered yet, as on the first frame with a prompt; the rest is as in `tokens`, but that these are
+        brought to the dtype of `features`: SAM 2 keeps memories in bfloat16. The grid is that of the
+        memories; a `grid` is needed only where there are none yet, and raises `ValueError` if it is another.
         """
         check_features(features, self.d_model, np.ndarray)
         if self.settings.num_maskmem == 0:
@@ -228,7 +255,8 @@ class MemoryBank(Module):
         if first_prompted:
             seen = self.first_frame_tokens(features)
         else:
-            seen = self.tokens(frame, num_frames, backwards, training)
+            seen = self.tokens(frame, num_frames, backwards, training, features.dtype)
+            grid = grid_of_memories(grid, self.memories[seen.memory_frames[0]], features)
         return attention(
             curr=features,
             memory=seen.memory,

@@ -1,10 +1,15 @@
 """What the memory banks of both backends accept, decided by shapes and dtype names alone."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from .contract import is_floating
+from .grids import check_grid
 from .numbers import whole_number
+
+# NumPy's subclasses that do not behave like an array: a mask would be lost, a matrix has always two axes.
+UNLIKE_ARRAYS = ("MaskedArray", "matrix")
 
 
 def check_new_frame(frame: Any, stored: Iterable[int]) -> int:
@@ -54,6 +59,32 @@ def check_frame_outputs(
         _check_batch(absent, "absent", memory.shape[0])
 
 
+def check_score(score: Any, needed: bool) -> float | None:
+    """Return the effective IoU score of a tracked frame as a float; none may be missing where it is `needed`."""
+    if score is None:
+        if needed:
+            raise ValueError(
+                "score is None, expected the frame's effective IoU score because use_memory_selection is set"
+            )
+        return None
+    number = score.item() if hasattr(score, "item") and tuple(score.shape) == () else score
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(f"score is {type(score).__name__}, expected one real number for the whole frame")
+    if not math.isfinite(number):
+        raise ValueError(f"score is {number}, expected a finite number")
+    return float(number)
+
+
+def grid_of_memories(grid: Any, memory: Any, features: Any) -> tuple[int, int]:
+    """Return the (h, w) of `memory` [B,C_m,h,w]; raises unless it is that of the `features` [N,B,C] and `grid`."""
+    height, width = memory.shape[-2:]
+    if grid is not None and check_grid(grid) != (height, width):
+        raise ValueError(f"grid is {tuple(grid)}, expected that of the memories, {(height, width)}")
+    if height * width != features.shape[0]:
+        raise ValueError(f"features has {features.shape[0]} tokens, expected the memories' grid {(height, width)}")
+    return height, width
+
+
 def check_features(features: Any, d_model: int, array_type: type[Any]) -> None:
     """Raise `TypeError` or `ValueError` unless `features` are the tokens [N,B,C] of a frame."""
     _check_floating(features, "features", ("N", "B", f"C={d_model}"), d_model, array_type, channel_axis=2)
@@ -73,7 +104,7 @@ def _check_floating(
 
 def _check_array(value: Any, name: str, axes: tuple[str, ...], array_type: type[Any]) -> None:
     expected = f"[{','.join(axes)}]"
-    if not isinstance(value, array_type):
+    if not isinstance(value, array_type) or type(value).__name__ in UNLIKE_ARRAYS:
         raise TypeError(f"{name} is {type(value).__name__}, expected {array_type.__name__} {expected}")
     shape = tuple(value.shape)
     if len(shape) != len(axes):

@@ -43,10 +43,17 @@ class TorchNetwork:
         self, config: Config, weights: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype
     ) -> None:
         self.device, self.dtype = device, dtype
+        # bfloat16, which NumPy lacks, is rounded from float32.
+        self.numpy_dtype = np.dtype("float32" if dtype == torch.bfloat16 else str(dtype).removeprefix("torch."))
         self.module = MemoryAttention.from_config(config.memory_attention).to(device, dtype).eval()
         self.call: Callable[..., Any] = self.module
         own = {name.removeprefix(PREFIX): w for name, w in weights.items() if name.startswith(PREFIX)}
         self.module.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in own.items()})
+
+    @property
+    def brings_dtypes_together(self) -> bool:
+        """Whether inputs of several dtypes may come: under autocast, as the module itself takes them."""
+        return torch.is_autocast_enabled(self.device.type)
 
     def tune(self, kernel: str | None, compiled: bool) -> None:
         """Force an attention kernel, or compile the network; on a GPU with CUDA graphs."""
@@ -88,9 +95,11 @@ class TorchNetwork:
         return result.clone() if result.is_cuda else result
 
     def _to_tensor(self, array: Any) -> torch.Tensor:
-        # NumPy arrays may be read-only or have negative strides, which tensors cannot.
-        tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.array(array, order="C"))
-        return tensor.to(self.device, self.dtype)
+        if isinstance(array, torch.Tensor):
+            return array.to(self.device, self.dtype)
+        # NumPy arrays may be read-only, big-endian, wider, or have negative strides, which tensors cannot.
+        with np.errstate(over="ignore"):
+            return torch.from_numpy(np.array(array, self.numpy_dtype, order="C")).to(self.device, self.dtype)
 
 
 def compile_for(device: torch.device, module: torch.nn.Module) -> Callable[..., Any]:

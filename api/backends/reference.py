@@ -36,8 +36,11 @@ def build(config: Config, weights: Mapping[str, np.ndarray], device: str | None,
         grid: tuple[int, int] | None,
         record: Record | None,
     ) -> np.ndarray:
-        inputs = [None if array is None else convert(array) for array in (curr, memory, curr_pos, memory_pos)]
-        return network(*inputs, num_obj_ptr_tokens, grid, record or unrecorded)
+        arrays = (curr, memory, curr_pos, memory_pos)
+        # Whoever calls looks at the numbers that go in and come out.
+        with np.errstate(over="ignore", invalid="ignore"):
+            inputs = [None if array is None else convert(array) for array in arrays]
+            return network(*inputs, num_obj_ptr_tokens, grid, record or unrecorded)
 
     return forward
 
