@@ -20,7 +20,7 @@ BAD = [
     (
         changed(curr=GOOD.curr[:15], curr_pos=GOOD.curr_pos[:15], grid=None),
         ValueError,
-        ["15 query tokens", "feat_sizes (4, 4)", "square", "grid=(h, w)"],
+        ["15 query tokens", "feat_sizes (4, 4)", "square", "grid (h, w)"],
     ),
     (
         changed(num_obj_ptr_tokens=5),
