@@ -159,9 +159,11 @@ def _read_torch(path: Path, mmap: bool = False) -> Any:
     import torch
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=mmap)
+            # PyTorch maps only what it opens itself, and takes any file of this ending for safetensors.
+            mmap = mmap and path.suffix != ".safetensors"
+            return torch.load(os.fspath(path) if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = one_line(foreign[1], 80) if foreign else "more than tensors"

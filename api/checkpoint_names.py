@@ -57,7 +57,8 @@ def find_memory_attentions(checkpoint: Mapping[Any, Any]) -> list[Found]:
     """
     found = []
     for path, mapping in _mappings(checkpoint):
-        names = {name: _words_of_sam2(str(name)) for name in mapping}
+        # A name that holds a mapping again is no parameter: an optimizer keeps its numbers so.
+        names = {name: _words_of_sam2(str(name)) for name, v in mapping.items() if not isinstance(v, Mapping)}
         anchors = [ANCHOR.fullmatch(name) for name in names.values()]
         prefixes = dict.fromkeys(anchor[1] for anchor in anchors if anchor)
         found += [_found_at(path, prefix, names, mapping) for prefix in prefixes]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _seen(found: Found, parameters: Mapping[str, Any]) -> str:
         names = ", ".join(one_line(name, 50) for name in found.others[:3]) or "no names"
         return f"looked for names like layers.0.cross_attn_image.q_proj.weight, found {names}"
     shapes = {name: described[1] for name, value in parameters.items() if (described := dtype_and_shape(value))}
-    fitting = [name for name in available_configs() if _fits(shapes, name)]
+    fitting = [name for name in available_configs() if shapes in _shapes_of(name)]
     help_ = (
         f"these weights fit the configs {', '.join(fitting[:5])}"
         if fitting
@@ -172,6 +173,8 @@ def _seen(found: Found, parameters: Mapping[str, Any]) -> str:
     return f"read at {one_line(found.place, 60) or 'the top'!r}; {help_}"
 
 
-def _fits(shapes: Mapping[str, tuple[int, ...]], name: str) -> bool:
+@cache
+def _shapes_of(name: str) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """What a bundled config asks for: of a memory attention alone, and of a whole model."""
     config = load_config(name)
-    return shapes in (parameter_shapes(config), parameter_shapes(config) | bank_parameter_shapes(config))
+    return parameter_shapes(config), parameter_shapes(config) | bank_parameter_shapes(config)

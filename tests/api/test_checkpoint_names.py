@@ -1,5 +1,6 @@
 """Whatever stands around and before the names, the memory attention and its bank are found, or asked about."""
 
+import random
 import re
 from collections import OrderedDict
 
@@ -31,21 +32,16 @@ words = st.sampled_from(
     ["module", "_orig_mod", "model", "sam", "sam2", "tracker", "tracker_model", "net", "0", "_fsdp_wrapped_module"]
 ) | st.from_regex(r"[a-z_]{1,9}", fullmatch=True)
 keys = st.sampled_from(["model", "state_dict", "model_state_dict", "ema", "module", "shadow", "net"]) | words
-extras = st.sampled_from(
-    [
-        ("epoch", 3),
-        (
-            "optimizer",
-            {"state": {0: {"exp_avg": np.ones((3, 2))}}, "param_groups": [{"lr": 1e-4, "params": [0, 1]}]},
-        ),
-        ("optim", {"state": {name: {"exp_avg": weight} for name, weight in ATTENTION.items()}}),
-        ("hyper_parameters", {"layers": 3, "name": "sam2"}),
-        ("loss", {"conv": [1.0, 0.5]}),
-        ("scaler", None),
-        ("n_averaged", np.array(7)),
-        ("callbacks", {}),
-    ]
-)
+EXTRAS = {
+    "epoch": 3,
+    "optimizer": {"state": {0: {"exp_avg": np.ones((3, 2))}}, "param_groups": [{"lr": 1e-4, "params": [0, 1]}]},
+    "optim": {"state": {name: {"exp_avg": weight} for name, weight in ATTENTION.items()}},
+    "hyper_parameters": {"layers": 3, "name": "sam2"},
+    "loss": {"conv": [1.0, 0.5]},
+    "scaler": None,
+    "n_averaged": np.array(7),
+    "callbacks": {},
+}
 
 
 def same(read, expected):
@@ -54,47 +50,44 @@ def same(read, expected):
         np.testing.assert_array_equal(read[name], weight, err_msg=name)
 
 
-@st.composite
-def checkpoints(draw, whole=None):
-    """A checkpoint in somebody's form, and what is to be read from it."""
-    naming = draw(st.sampled_from(list(NAMINGS)))
-    whole = draw(st.booleans()) if whole is None else whole
+recipes = st.fixed_dictionaries(
+    {
+        "naming": st.sampled_from(list(NAMINGS)),
+        "prefix": st.lists(words, max_size=3),
+        "wrappers": st.lists(keys, max_size=3),
+        "beside": st.lists(st.sampled_from(list(EXTRAS)), max_size=3),
+        "detector": st.booleans(),
+        "order": st.integers(0, 99),
+    }
+)
+
+
+def build(recipe, weights):
+    """A checkpoint in somebody's form; of a whole model, where the bank's parameters are among the weights."""
+    prefix = "".join(f"{word}." for word in recipe["prefix"])
+    names = [(prefix + NAMINGS[recipe["naming"]](name), weight) for name, weight in weights.items()]
+    if weights.keys() - ATTENTION.keys():
+        others = NEIGHBOURS[recipe["naming"]] + (SAM3_DETECTOR if recipe["detector"] else ())
+        names += [(prefix + name, np.zeros((2, 3))) for name in others]
+    random.Random(recipe["order"]).shuffle(names)
+    checkpoint = OrderedDict(names)
+    for key in reversed(recipe["wrappers"]):
+        checkpoint = {name: EXTRAS[name] for name in recipe["beside"]} | {key: checkpoint}
+    return checkpoint
+
+
+@given(recipes, st.booleans())
+def test_any_wrapper_and_any_prefix_is_taken_off(recipe, whole):
     held = WEIGHTS if whole else ATTENTION
-    prefix = "".join(f"{word}." for word in draw(st.lists(words, max_size=3)))
-    names = {prefix + NAMINGS[naming](name): weight for name, weight in held.items()}
-    if whole:
-        names |= {prefix + name: np.zeros((2, 3)) for name in NEIGHBOURS[naming]}
-        if draw(st.booleans()):
-            names |= {name: np.zeros((2, 3)) for name in SAM3_DETECTOR}
-    checkpoint = OrderedDict(draw(st.permutations(list(names.items()))))
-    for key in reversed(draw(st.lists(keys, max_size=3))):
-        beside = dict(draw(st.lists(extras, max_size=3)))
-        checkpoint = beside | {key: checkpoint}
-    return checkpoint, held
+    same(ma.read_weights(build(recipe, held), CONFIG), held)
 
 
-@given(checkpoints())
-def test_any_wrapper_and_any_prefix_is_taken_off(checkpoint):
-    source, expected = checkpoint
-    same(ma.read_weights(source, CONFIG), expected)
-
-
-@given(checkpoints(whole=True), st.data())
-def test_what_a_whole_model_lacks_is_named(checkpoint, data):
+@given(recipes, st.sampled_from(sorted(WEIGHTS)))
+def test_what_a_whole_model_lacks_is_named(recipe, name):
     """Of the memory attention and of the bank: it is never passed over."""
-    source, _ = checkpoint
-    ours = data.draw(st.sampled_from(sorted(WEIGHTS)))
-    theirs = {naming(ours) for naming in NAMINGS.values()}
-
-    def without(mapping):
-        kept = {}
-        for name, value in mapping.items():
-            if name == "optim" or not any(str(name).endswith(f".{their}") or name == their for their in theirs):
-                kept[name] = without(value) if isinstance(value, dict) and name != "optim" else value
-        return kept
-
-    with pytest.raises(ValueError, match=f"missing parameter {re.escape(ours)} for config 'tiny'"):
-        ma.read_weights(without(source), CONFIG)
+    rest = {other: weight for other, weight in WEIGHTS.items() if other != name}
+    with pytest.raises(ValueError, match=f"missing parameter {re.escape(name)} for config 'tiny'"):
+        ma.read_weights(build(recipe, rest), CONFIG)
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])

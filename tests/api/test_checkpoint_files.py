@@ -1,0 +1,394 @@
+"""Every form in which weights are stored gives the same arrays; what is no checkpoint gets its own clear word."""
+
+import argparse
+import io
+import json
+import pickle
+import tarfile
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+import memory_attention as ma
+from checkpoint_forms import all_weights
+from memory_attention.checkpoint_files import read_checkpoint
+
+CONFIG = ma.load_config("tiny")
+WEIGHTS = all_weights(CONFIG)
+TENSORS = {name: torch.from_numpy(weight.copy()) for name, weight in WEIGHTS.items()}
+NAME = "memory_attention.layers.0.linear1.weight"
+
+
+def same(read, expected):
+    assert read.keys() == expected.keys()
+    for name, weight in expected.items():
+        np.testing.assert_array_equal(read[name], weight, err_msg=name)
+
+
+def write_shards(folder, tensors, count, suffix=".safetensors"):
+    """Hugging Face's form: the tensors over so many files, and an index of them."""
+    places = {}
+    for number in range(count):
+        file = f"model-{number + 1:05}-of-{count:05}{suffix}"
+        own = dict(list(tensors.items())[number::count])
+        save_file(own, folder / file) if suffix == ".safetensors" else torch.save(own, folder / file)
+        places |= dict.fromkeys(own, file)
+    index = folder / f"model{suffix}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 3}, "weight_map": places}))
+    return index
+
+
+WRITERS = {
+    "zip": lambda tensors, path: torch.save(tensors, path),
+    "legacy": lambda tensors, path: torch.save(tensors, path, _use_new_zipfile_serialization=False),
+    "safetensors": lambda tensors, path: save_file(tensors, path),
+    "npz": lambda tensors, path: path.write_bytes(npz(np.savez, tensors)),
+    "packed npz": lambda tensors, path: path.write_bytes(npz(np.savez_compressed, tensors)),
+}
+
+
+def npz(save, tensors):
+    held = io.BytesIO()
+    save(held, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    return held.getvalue()
+
+
+@given(
+    st.sampled_from(list(WRITERS)),
+    st.sampled_from([".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz", ".model", ""]),
+    st.sampled_from([torch.float16, torch.float32, torch.float64]),
+    st.integers(0, 99),
+)
+def test_a_file_is_known_by_what_is_in_it(tmp_path_factory, form, suffix, precision, seed):
+    tensors = {name: torch.from_numpy(weight).to(precision) for name, weight in all_weights(CONFIG, seed).items()}
+    path = tmp_path_factory.mktemp("form") / f"weights{suffix}"
+    WRITERS[form](tensors | {"image_encoder.trunk.weight": torch.full((2, 3), 7)}, path)
+    read = ma.read_weights(path, CONFIG)
+    same(read, {name: tensor.numpy() for name, tensor in tensors.items()})
+    assert all(array.dtype == str(precision).removeprefix("torch.") for array in read.values())
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_shards_are_put_together(count, suffix, tmp_path):
+    index = write_shards(tmp_path, TENSORS | {"vision_encoder.weight": torch.ones(3, 2)}, count, suffix)
+    same(ma.read_weights(index, CONFIG), WEIGHTS)
+    if suffix == ".safetensors":
+        same(ma.load(CONFIG, weights=tmp_path).weights, WEIGHTS)
+
+
+def test_a_folder_gives_its_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint in the folder"):
+        ma.read_weights(tmp_path, CONFIG)
+    (tmp_path / "config.json").write_text("{}")
+    torch.save({name: tensor + 1 for name, tensor in TENSORS.items()}, tmp_path / "sam3.pt")
+    same(ma.read_weights(tmp_path, CONFIG), {name: weight + 1 for name, weight in WEIGHTS.items()})
+    torch.save(TENSORS, tmp_path / "b.ckpt")
+    with pytest.raises(ValueError, match="holds 2 checkpoints, so name one of them: b.ckpt, sam3.pt"):
+        ma.read_weights(tmp_path, CONFIG)
+    save_file(TENSORS, tmp_path / "model.safetensors")
+    same(ma.read_weights(tmp_path, CONFIG), WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    "place", ["../a.safetensors", "/etc/a.safetensors", "b/a.safetensors", "..\\a", "..", "", "a\0b"]
+)
+def test_a_shard_outside_the_folder_is_refused(place, tmp_path):
+    folder = tmp_path / "model"
+    (folder / "b").mkdir(parents=True)
+    for other in (tmp_path, folder / "b"):
+        save_file(TENSORS, other / "a.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(TENSORS, place)}))
+    with pytest.raises(ValueError, match="expected the name of a file beside it"):
+        ma.read_weights(index, CONFIG)
+
+
+def test_shards_that_do_not_fit_their_index_are_named(tmp_path):
+    index = write_shards(tmp_path, TENSORS, 2)
+    shard = tmp_path / "model-00002-of-00002.safetensors"
+    lost = list(TENSORS)[1]
+    save_file({"other": torch.ones(2)}, shard)
+    with pytest.raises(ValueError, match=f"places {lost} in {shard.name}, which lacks it"):
+        ma.read_weights(index, CONFIG)
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match=f"names the shard '{shard.name}', which is not there"):
+        ma.read_weights(index, CONFIG)
+    index.write_text(json.dumps({"weight_map": {NAME: index.name}}))
+    with pytest.raises(ValueError, match="expected a checkpoint"):
+        ma.read_weights(index, CONFIG)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz"])
+def test_only_what_is_wanted_is_read(form, tmp_path, monkeypatch):
+    """A whole model is mostly image encoder: its numbers stay in the file."""
+    WRITERS[form](TENSORS | {"image_encoder.weight": torch.ones(5, 3)}, tmp_path / "whole")
+    read = []
+    for module, function in ((np, "fromfile"), (np.lib.npyio.NpzFile, "__getitem__")):
+        whole = getattr(module, function)
+        monkeypatch.setattr(
+            module, function, lambda *a, _whole=whole, **k: read.append(_whole(*a, **k)) or read[-1]
+        )
+    same(ma.read_weights(tmp_path / "whole", CONFIG), WEIGHTS)
+    assert len(read) == len(WEIGHTS)
+
+
+def header(entries, data=b""):
+    text = json.dumps(entries).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def zipped(members, compression=zipfile.ZIP_STORED):
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return held.getvalue()
+
+
+def tarred():
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a.pt"))
+    return held.getvalue()
+
+
+PETABYTES = (
+    b"\x93NUMPY\x01\x00\x76\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (32, 1099511627776), }".ljust(118)
+)
+SAVED = io.BytesIO()
+torch.save(TENSORS, SAVED)
+SAVED = SAVED.getvalue()
+with zipfile.ZipFile(io.BytesIO(SAVED)) as archive:
+    MEMBERS = {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz", ".bin"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b" \n\n ", "is blank"),
+        (b"\n<!DOCTYPE html><html><body>Log in</body></html>", "is a web page.*download failed"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><Error>AccessDenied</Error>", "is a web page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 155\n",
+            "Git LFS pointer.*git lfs pull",
+        ),
+        (b'{"error": "not found"}', "JSON without the weight_map"),
+        (b'[{"model": 3}]', "JSON without the weight_map"),
+        (b'{"weight_map": {"a": 3}, ', "not a readable checkpoint"),
+        (b"PK\x03\x04" + b"x" * 99, "cut short.*download it again"),
+        (SAVED[: len(SAVED) // 2], "cut short.*download it again"),
+        (zipped({"readme.txt": b"x", "model/a.pt": b"y"}), "is an archive of readme.txt, model/a.pt"),
+        (zipped({}), "is an archive of nothing"),
+        (zipped(MEMBERS, zipfile.ZIP_DEFLATED), "packed anew with compression"),
+        (zipped({"a/data.pkl": b"", "a/constants.pkl": b"", "a/code/x.py": b""}), "TorchScript.*state_dict"),
+        (zipped({"a/data.pkl": b"\x80\x02"}), "not a readable checkpoint"),
+        (zipped({f"{NAME}.npy": PETABYTES}), "missing parameter"),
+        (b"\x1f\x8b\x08\x00", "packed with gzip: unpack"),
+        (b"\xfd7zXZ\x00", "packed with xz"),
+        (tarred(), "tar archive: unpack"),
+        (b"GGUF\x03", "GGUF"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"\x93NUMPY\x01\x00", "single array"),
+        (b"\x80\x04no pickle", "(refused|not a readable checkpoint)"),
+        (b"\x1b[31mred\x07 text", "is no checkpoint"),
+        (header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}), "not a readable checkpoint"),
+        (header({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}, b"1234"), "not a readable"),
+        (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, b"1234"), "not a readable"),
+        ((2**60).to_bytes(8, "little") + b"{}", "not a readable checkpoint"),
+    ],
+)
+def test_what_is_no_checkpoint_gets_its_own_word(content, words, suffix, tmp_path):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as error:
+        ma.load(CONFIG, weights=path)
+    assert str(error.value).startswith(f"{path}: ")
+    _is_one_clear_line(error)
+
+
+def _is_one_clear_line(error):
+    message = str(error.value)
+    assert message.isprintable()
+    assert len(message) <= 400
+    for advice in ("weights_only", "safe_globals", "http", "arbitrary"):
+        assert advice not in message
+
+
+def test_an_array_is_not_unpacked_before_its_shape_is_known(tmp_path):
+    """A header that asks for petabytes is refused by its shape."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name, tensor in TENSORS.items():
+            held = io.BytesIO()
+            np.save(held, tensor.numpy())
+            archive.writestr(f"{name}.npy", PETABYTES if name == NAME else held.getvalue())
+    with pytest.raises(ValueError, match=r"linear1.weight has shape \(32, 1099511627776\), expected \(32, 16\)"):
+        ma.read_weights(tmp_path / "a.npz", CONFIG)
+
+
+class Recipe:
+    rate = 0.1
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (Recipe(), "Recipe"),
+        (np.float64(0.3), "numpy"),
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+        (print, "print"),
+    ],
+)
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_pickled_extras_are_named_and_the_way_out_is_told(extra, words, form, tmp_path):
+    path = tmp_path / "extras.pt"
+    WRITERS[form]({"model": TENSORS, "args": extra}, path)
+    with pytest.raises(ValueError, match=f"refused, since it holds [^,]*{words}.*save the tensors alone") as error:
+        ma.load(CONFIG, weights=path)
+    _is_one_clear_line(error)
+
+
+def test_a_name_with_terminal_codes_in_a_pickle_is_shown_without_them(tmp_path):
+    path = tmp_path / "evil.pt"
+    path.write_bytes(b"\x80\x02c\x1b[31mos\nsystem\x07\n.")
+    with pytest.raises(ValueError, match="evil.pt: ") as error:
+        ma.load(CONFIG, weights=path)
+    _is_one_clear_line(error)
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_a_damaged_file_is_refused_or_gives_what_the_shapes_ask(data, tmp_path_factory):
+    """Any bytes in any place: a `ValueError`, or arrays of the right shapes; no other kind of error."""
+    form = data.draw(st.sampled_from(list(WRITERS)))
+    path = tmp_path_factory.mktemp("damaged") / "weights"
+    WRITERS[form](TENSORS, path)
+    content = bytearray(path.read_bytes())
+    place = data.draw(
+        st.integers(0, min(len(content), 4000) - 1) | st.integers(len(content) - 600, len(content) - 1)
+    )
+    content[place : place + 4] = data.draw(st.binary(min_size=0, max_size=9))
+    path.write_bytes(content)
+    message, read = "", {}
+    try:
+        read = ma.read_weights(path, CONFIG)
+    except ValueError as error:
+        message = str(error)
+    if message:
+        assert message.startswith(f"{path}: ")
+        assert message.isprintable()
+        assert len(message) < 500
+    else:
+        assert {name: array.shape for name, array in read.items()} == {n: w.shape for n, w in WEIGHTS.items()}
+
+
+@pytest.mark.parametrize("form", ["zip", "safetensors"])
+@pytest.mark.parametrize(
+    ("held_in", "words"),
+    [
+        (torch.float8_e4m3fn, "dtype float8_e4m3fn, .*bfloat16 or float32"),
+        (torch.float8_e5m2, "dtype float8_e5m2, .*bfloat16 or float32"),
+        (torch.int8, "dtype (int8|I8), .*"),
+        (torch.uint8, "dtype (uint8|U8), .*"),
+        (torch.bool, "dtype (bool|BOOL), expected a floating dtype"),
+        (torch.complex64, "dtype (complex64|C64), expected a floating dtype"),
+    ],
+)
+def test_a_dtype_that_holds_no_weights_is_named(form, held_in, words, tmp_path):
+    WRITERS[form](TENSORS | {NAME: torch.ones(32, 16).to(held_in)}, tmp_path / "a")
+    with pytest.raises(ValueError, match=f"linear1.weight has {words}"):
+        ma.read_weights(tmp_path / "a", CONFIG)
+
+
+WEIGHT = TENSORS[NAME]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.empty(32, 16, device="meta"), "meta device"),
+        (WEIGHT.to(torch.int8), "dtype int8.*dequantised"),
+        (WEIGHT.numpy().astype(str), "dtype str.*expected a floating dtype"),
+        (WEIGHT.numpy().astype(object), "dtype object, expected a floating dtype"),
+        (None, "is NoneType, expected a floating tensor"),
+        (WEIGHT.tolist(), "is list, expected a floating tensor"),
+        (torch.nn.Linear(2, 2), "is Linear, expected a floating tensor"),
+        (torch.ones(2, 2**40, device="meta"), "shape"),
+        (
+            torch.sparse_coo_tensor(torch.zeros(2, 1).long(), torch.ones(1), (2**40, 16), check_invariants=True),
+            "shape",
+        ),
+    ],
+)
+def test_what_has_no_values_to_take_is_named(value, words):
+    with pytest.raises(ValueError, match=f"weights: {NAME} (is|has) .*{words}|{words}"):
+        ma.read_weights(WEIGHTS | {NAME: value}, CONFIG)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize")
+def test_a_quantised_tensor_is_named():
+    quantised = torch.quantize_per_tensor(WEIGHT, 0.1, 3, torch.qint8)
+    with pytest.raises(ValueError, match="linear1.weight has dtype qint8.*dequantised"):
+        ma.read_weights(WEIGHTS | {NAME: quantised}, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda weight, folder: torch.nn.Parameter(torch.from_numpy(weight)),
+        lambda weight, folder: torch.from_numpy(weight.T.copy()).T,
+        lambda weight, folder: torch.from_numpy(weight).to_sparse(),
+        lambda weight, folder: torch.from_numpy(weight.astype(np.float64)),
+        lambda weight, folder: weight.astype(">f4"),
+        lambda weight, folder: weight.astype(">f8"),
+        lambda weight, folder: weight.astype(np.longdouble),
+        lambda weight, folder: np.asfortranarray(weight),
+        lambda weight, folder: weight.view(np.matrix),
+        lambda weight, folder: _memory_map(weight, folder / "map"),
+    ],
+)
+def test_a_mapping_may_hold_its_values_in_any_way(hold, tmp_path):
+    """And what is read is a plain array of our own: the caller's values may change afterwards."""
+    weight = WEIGHTS[NAME].copy()
+    held = hold(weight, tmp_path)
+    read = ma.read_weights(OrderedDict(WEIGHTS) | {NAME: held}, CONFIG)[NAME]
+    np.testing.assert_array_equal(read, WEIGHTS[NAME])
+    assert type(read) is np.ndarray
+    assert read.dtype in (np.float32, np.float64)
+    assert read.dtype.isnative
+    assert read.flags.c_contiguous
+    assert read.flags.writeable
+    values = held.detach() if hasattr(held, "detach") else held
+    values *= 0
+    np.testing.assert_array_equal(read, WEIGHTS[NAME])
+
+
+def _memory_map(weight, path):
+    mapped = np.memmap(path, np.float32, "w+", shape=weight.shape)
+    mapped[...] = weight
+    return mapped
+
+
+def test_what_is_read_from_a_file_outlives_it(tmp_path):
+    torch.save(TENSORS, tmp_path / "a.pt")
+    read = ma.read_weights(tmp_path / "a.pt", CONFIG)
+    (tmp_path / "a.pt").write_bytes(b"\0" * 10)
+    same(read, WEIGHTS)
+    read[NAME] += 1
+
+
+def test_a_pickle_of_python_alone_is_read_or_refused(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(WEIGHTS))
+    with pytest.raises(ValueError, match="a.pkl: ") as error:
+        read_checkpoint(tmp_path / "a.pkl")
+    _is_one_clear_line(error)
