@@ -38,20 +38,7 @@ def read_checkpoint(path: Path) -> Any:
     """
     if path.is_dir():
         path = _checkpoint_in(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"weights: no such file: {path}")
-    try:
-        return _read(path)
-    except (ModuleNotFoundError, FileNotFoundError, Refused):
-        raise
-    except MemoryError:
-        raise ValueError(f"{path}: asks for more memory than there is") from None
-    except Exception as error:
-        # Each format raises its own kinds; whatever the kind, the file could not be read.
-        reason = one_line(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", 120)
-        raise ValueError(
-            f"{path}: not a readable checkpoint, perhaps cut short: download it again ({reason})"
-        ) from None
+    return _read_file(path)
 
 
 class Refused(ValueError):
@@ -65,7 +52,26 @@ def one_line(text: str, limit: int) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def _read(path: Path) -> Any:
+def _read_file(path: Path, is_shard: bool = False) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(f"weights: no such file: {path}")
+    if not path.is_file():
+        raise Refused(f"{path}: is a folder, a pipe or a device, expected a file")
+    try:
+        return _read(path, is_shard)
+    except (ModuleNotFoundError, FileNotFoundError, PermissionError, Refused):
+        raise
+    except MemoryError:
+        raise Refused(f"{path}: asks for more memory than there is") from None
+    except Exception as error:
+        # Each format raises its own kinds; whatever the kind, the file could not be read.
+        reason = one_line(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", 120)
+        raise Refused(
+            f"{path}: not a readable checkpoint, perhaps cut short: download it again ({reason})"
+        ) from None
+
+
+def _read(path: Path, is_shard: bool) -> Any:
     with path.open("rb") as file:
         start = file.read(512)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -75,7 +81,7 @@ def _read(path: Path) -> Any:
         return _read_zip(path)
     if start.startswith(b"\x80"):
         return _read_torch(path)
-    if text.startswith((b"{", b"[")):
+    if text.startswith((b"{", b"[")) and not is_shard:
         return _read_shards(path)
     if not text:
         raise Refused(f"{path}: is {'empty' if not start else 'blank'}: download or save it again")
@@ -121,11 +127,9 @@ def _read_shards(path: Path) -> dict[str, Any]:
         if file in ("", ".", "..") or set(file) & set("/\\:") or not file.isprintable():
             raise Refused(f"{path}: names the shard {one_line(file, 60)!r}, expected the name of a file beside it")
         shard = path.with_name(file)
-        if not shard.is_file():
+        if not shard.exists():
             raise FileNotFoundError(f"weights: {path} names the shard {one_line(file, 60)!r}, which is not there")
-        if shard.suffix == ".json":
-            raise Refused(f"{path}: names the shard {one_line(file, 60)!r}, expected a checkpoint")
-        shards[file] = read_checkpoint(shard)
+        shards[file] = _read_file(shard, is_shard=True)
     found = {}
     for name, file in places.items():
         if not isinstance(shards[str(file)], Mapping) or name not in shards[str(file)]:

@@ -36,94 +36,129 @@ BANK = (
 ANCHOR = re.compile(r"(|.*\.)layers\.\d+\.cross_attn_image\.[qkv]_proj\.(?:weight|bias)", re.DOTALL)
 
 
+# Longer names and deeper mappings are nobody's, and would take time without end.
+LONGEST_NAME, DEEPEST_MAPPING = 1000, 16
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a memory attention lies: in which mapping, and behind which prefix."""
+
+    path: tuple[str, ...]
+    prefix: str
+    mapping: Mapping[Any, Any]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What stands before its `layers`: a trainer's keys, prefixes, and its own name."""
+        return (*self.path, *self.prefix.split(".")[:-1])
+
+    def __str__(self) -> str:
+        return ".".join(self.words)
+
+
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A memory attention in a checkpoint, and the bank that belongs to it, by SAM 2's names."""
+    """The parameters of a memory attention and of its bank, by SAM 2's names."""
 
-    place: str
-    """What stands before the memory attention's `layers`: wrappers, prefixes, and its own name."""
     attention: dict[str, Any] = field(default_factory=dict)
     bank: dict[str, Any] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
-    """The names of the other tensors beside it, by which a whole model is known."""
+    """The names of the other tensors beside them, by which a whole model is known."""
 
 
-def find_memory_attentions(checkpoint: Mapping[Any, Any]) -> list[Found]:
-    """Every memory attention of a checkpoint.
+def find_places(checkpoint: Mapping[Any, Any]) -> list[Place]:
+    """Where in a checkpoint memory attentions lie.
 
-    A trainer's mappings (`model`, `ema`, … beside `optimizer`, `epoch`) are gone through at any depth.
-    In each, what stands before `layers.0.cross_attn_image.…` is the memory attention's prefix,
-    whatever the words; the bank's is the longest part of that prefix at which a parameter of a bank lies.
+    A trainer's mappings (`model`, `ema`, … beside `optimizer`, `epoch`) are gone through, and in each what
+    stands before `layers.0.cross_attn_image.…` is a prefix, whatever the words.
     """
-    found = []
+    places = []
     for path, mapping in _mappings(checkpoint):
-        # A name that holds a mapping again is no parameter: an optimizer keeps its numbers so.
-        names = {name: _words_of_sam2(str(name)) for name, v in mapping.items() if not isinstance(v, Mapping)}
-        anchors = [ANCHOR.fullmatch(name) for name in names.values()]
+        anchors = [ANCHOR.fullmatch(name) for name in _names(mapping).values()]
         prefixes = dict.fromkeys(anchor[1] for anchor in anchors if anchor)
-        found += [_found_at(path, prefix, names, mapping) for prefix in prefixes]
+        places += [Place(path, prefix, mapping) for prefix in prefixes]
+    return places
+
+
+def choose(places: list[Place], part: str | None) -> list[Place]:
+    """Those of the places that are `part`, or lie below it; all of them if it is none."""
+    exact = [place for place in places if str(place) == part]
+    return exact or [place for place in places if part is None or f"{place}.".startswith(f"{part}.")]
+
+
+def shortest_part(place: Place, places: list[Place]) -> str:
+    """The fewest words that choose this place alone."""
+    parts = [".".join(place.words[:length]) for length in range(1, len(place.words) + 1)]
+    return next((part for part in parts if choose(places, part) == [place]), str(place))
+
+
+def parameters_at(place: Place) -> Found:
+    """The parameters of the memory attention at a place, and of the bank that belongs to it.
+
+    The bank's prefix is the longest part of the memory attention's at which a parameter of a bank lies.
+    Raises `ValueError` for a parameter that is there twice, under two names.
+    """
+    names = _names(place.mapping)
+    bank_prefix = _bank_prefix(place.prefix, set(names.values()))
+    # Where the bank lies at the same place, only the layers and the last norm are the memory attention's.
+    at_bank = place.prefix == bank_prefix
+    own = (place.prefix + "layers.", place.prefix + "norm.") if at_bank else (place.prefix,)
+    found = Found()
+    for key, name in names.items():
+        value = place.mapping[key]
+        if name.startswith(own):
+            _put(found.attention, name.removeprefix(place.prefix), value, key)
+        elif name.startswith(bank_prefix) and name.removeprefix(bank_prefix) in BANK:
+            _put(found.bank, name.removeprefix(bank_prefix), value, key)
+        elif (described := dtype_and_shape(value)) and described[1]:
+            # What counts steps (`n_averaged`) has no shape, and is no part of a model.
+            found.others.append(name)
     return found
 
 
-def choose(found: list[Found], part: str | None) -> list[Found]:
-    """Those of the memory attentions that lie at `part`, or below it; all of them if it is none."""
-    exact = [one for one in found if one.place == part]
-    return exact or [one for one in found if part is None or f"{one.place}.".startswith(f"{part}.")]
-
-
-def parts(found: list[Found]) -> list[str]:
-    """For each memory attention the shortest part that chooses it alone."""
-    return [_shortest(one, found) for one in found]
-
-
-def first_names(checkpoint: Mapping[Any, Any]) -> list[str]:
-    """Names of a checkpoint for a message: those of tensors, else all."""
-    names = [
-        (".".join([*path, str(name)]), value)
+def names_of_tensors(checkpoint: Mapping[Any, Any]) -> list[str]:
+    """The names in a checkpoint, for a message: those of tensors, else all with what they are."""
+    held = [
+        (".".join([*path, str(name)[:LONGEST_NAME]]), value)
         for path, mapping in _mappings(checkpoint)
         for name, value in mapping.items()
     ]
-    return [name for name, value in names if dtype_and_shape(value)] or [
-        f"{name} ({type(v).__name__})" for name, v in names
-    ]
+    tensors = [name for name, value in held if dtype_and_shape(value)]
+    return tensors or [f"{name} ({type(value).__name__})" for name, value in held]
 
 
-def _mappings(checkpoint: Mapping[Any, Any]) -> Iterator[tuple[list[str], Mapping[Any, Any]]]:
+def _mappings(checkpoint: Mapping[Any, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
     """The mapping and all mappings in it, each once, the outer ones first, with the way to each."""
-    waiting: deque[tuple[list[str], Mapping[Any, Any]]] = deque([([], checkpoint)])
+    waiting: deque[tuple[tuple[str, ...], Mapping[Any, Any]]] = deque([((), checkpoint)])
     seen = {id(checkpoint)}
     while waiting:
         path, mapping = waiting.popleft()
         yield path, mapping
         for name, value in mapping.items():
-            if isinstance(value, Mapping) and id(value) not in seen:
+            if isinstance(value, Mapping) and id(value) not in seen and len(path) < DEEPEST_MAPPING:
                 seen.add(id(value))
-                waiting.append(([*path, str(name)], value))
+                waiting.append(((*path, str(name)[:LONGEST_NAME]), value))
+
+
+def _names(mapping: Mapping[Any, Any]) -> dict[Any, str]:
+    """The names of a mapping's values in SAM 2's words.
+
+    A name that holds a mapping again is no parameter: an optimizer keeps its numbers so.
+    """
+    short = [
+        key for key, value in mapping.items() if not isinstance(value, Mapping) and len(str(key)) <= LONGEST_NAME
+    ]
+    return {key: _words_of_sam2(str(key)) for key in short}
 
 
 def _words_of_sam2(name: str) -> str:
     return ".".join(WORDS.get(word, word) for word in name.split(".") if word not in WRAPPERS)
 
 
-def _found_at(path: list[str], prefix: str, names: dict[Any, str], values: Mapping[Any, Any]) -> Found:
-    bank_prefix = _bank_prefix(prefix, set(names.values()))
-    # Where the bank lies at the same place, only the layers and the last norm are the memory attention's.
-    own = (prefix + "layers.", prefix + "norm.") if prefix == bank_prefix else (prefix,)
-    found = Found(".".join([*path, *prefix.split(".")[:-1]]))
-    for key, name in names.items():
-        if name.startswith(own):
-            _put(found.attention, name.removeprefix(prefix), values[key], key)
-        elif name.startswith(bank_prefix) and name.removeprefix(bank_prefix) in BANK:
-            _put(found.bank, name.removeprefix(bank_prefix), values[key], key)
-        elif (described := dtype_and_shape(values[key])) and described[1]:
-            # What counts steps (`n_averaged`) has no shape, and is no part of a model.
-            found.others.append(name)
-    return found
-
-
-def _put(parameters: dict[str, Any], name: str, value: Any, key: str) -> None:
+def _put(parameters: dict[str, Any], name: str, value: Any, key: Any) -> None:
     if name in parameters:
-        raise ValueError(f"the parameter {name} is there twice, once as {key[:120]}")
+        raise ValueError(f"the parameter {name[:80]} is there twice, once as {str(key)[:120]!r}")
     parameters[name] = value
 
 
@@ -134,12 +169,3 @@ def _bank_prefix(prefix: str, names: set[str]) -> str:
         if any(start + own in names for own in BANK):
             return start
     return ""
-
-
-def _shortest(one: Found, found: list[Found]) -> str:
-    words = one.place.split(".")
-    for length in range(1, len(words) + 1):
-        part = ".".join(words[:length])
-        if choose(found, part) == [one]:
-            return part
-    return one.place

@@ -1,7 +1,7 @@
 """The tensors of a checkpoint: what each is, known before it is read, and the same as an array of our own."""
 
+import io
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +21,9 @@ SAFETENSORS_DTYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
+
+LONGEST_HEADER = 12_000
+"""Bytes of an array's header in an `.npz` file; NumPy itself takes no longer ones."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,13 @@ def as_array(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"{name} has shape {own_shape}, expected {shape}")
     if str(getattr(value, "device", "")) == "meta":
         raise ValueError(f"{name} is on the meta device, which holds no values: load the model's weights first")
-    array = _native(_values(value))
+    try:
+        array = _native(_values(value))
+    except Exception as error:
+        # Each format and library raises its own kinds; whatever the kind, there are no values.
+        raise ValueError(
+            f"{name} could not be read, perhaps the file is damaged ({type(error).__name__})"
+        ) from None
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has {np.sum(~np.isfinite(array))} values that are NaN or infinite")
     return array
@@ -128,19 +137,16 @@ def npz_entries(path: Path) -> dict[str, Stored]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                header = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = header(file)
+                start = io.BytesIO(file.read(LONGEST_HEADER))
+            first = np.lib.format.read_magic(start) == (1, 0)
+            read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read_header(start)
             name = member.removesuffix(".npy")
             entries[name] = Stored(dtype.name, shape, _npz_reader(path, name))
     return entries
 
 
-def _npz_reader(path: str | os.PathLike[str], name: str) -> Callable[[], np.ndarray]:
+def _npz_reader(path: Path, name: str) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
         with np.load(path, allow_pickle=False) as file:
             return file[name]

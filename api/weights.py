@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .checkpoint_files import one_line, read_checkpoint
-from .checkpoint_names import Found, choose, find_memory_attentions, first_names, parts
+from .checkpoint_names import Found, choose, find_places, names_of_tensors, parameters_at, shortest_part
 from .checkpoint_tensors import as_array, dtype_and_shape
 from .configs import Config, LayerConfig, available_configs, bank_parameter_shapes, load_config
 from .configs.schema import AttentionConfig
@@ -102,9 +102,9 @@ def read_weights(
         path, part = _split_part(os.fspath(source), part)
         where, checkpoint = path, read_checkpoint(Path(path))
     try:
-        found = _the_one(checkpoint, part)
+        place, found = _the_one(checkpoint, part)
         parameters = {PREFIX + name: value for name, value in found.attention.items()} | found.bank
-        required = _required(found, parameters, config)
+        required = _required(found, parameters, config, place)
         return {name: as_array(parameters[name], name, shape) for name, shape in required.items()}
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
@@ -118,17 +118,17 @@ def _split_part(path: str, part: str | None) -> tuple[str, str | None]:
     return file, part
 
 
-def _the_one(checkpoint: Any, part: str | None) -> Found:
-    """The memory attention that is wanted; an empty one if there is none."""
+def _the_one(checkpoint: Any, part: str | None) -> tuple[str, Found]:
+    """The memory attention that is wanted, and where it lies; nothing if there is none."""
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"holds {type(checkpoint).__name__}, expected a mapping of names to tensors")
-    found = find_memory_attentions(checkpoint)
-    chosen = choose(found, part)
+    places = find_places(checkpoint)
+    chosen = choose(places, part)
+    if not places:
+        return "", Found(others=names_of_tensors(checkpoint))
     if len(chosen) == 1:
-        return chosen[0]
-    if not found:
-        return Found("", others=first_names(checkpoint))
-    offers = [one_line(offer, 60) for offer in parts(chosen or found)[:4]]
+        return str(chosen[0]), parameters_at(chosen[0])
+    offers = [one_line(shortest_part(place, places), 60) for place in (chosen or places)[:4]]
     listed = ", ".join(map(repr, offers))
     if not chosen:
         raise ValueError(f"part is {one_line(str(part), 60)!r}, expected one of {listed}")
@@ -138,7 +138,9 @@ def _the_one(checkpoint: Any, part: str | None) -> Found:
     )
 
 
-def _required(found: Found, parameters: Mapping[str, Any], config: Config) -> dict[str, tuple[int, ...]]:
+def _required(
+    found: Found, parameters: Mapping[str, Any], config: Config, place: str
+) -> dict[str, tuple[int, ...]]:
     """The parameters to read, with their shapes. Raises `ValueError` for what is missing or extra."""
     is_whole_model = found.bank or found.others
     required = parameter_shapes(config) | (bank_parameter_shapes(config) if is_whole_model else {})
@@ -146,7 +148,8 @@ def _required(found: Found, parameters: Mapping[str, Any], config: Config) -> di
     extra = [name for name in parameters if name not in required]
     for kind, names in (("missing", missing), ("extra", extra)):
         if names:
-            raise ValueError(f"{_listed(kind, names)} for config {config.name!r}; {_seen(found, parameters)}")
+            seen = _seen(parameters, place) if parameters else _seen_instead(found.others)
+            raise ValueError(f"{_listed(kind, names)} for config {config.name!r}; {seen}")
     for name in found.others:
         if "spatial_perceiver." in name:
             raise ValueError(f"{one_line(name, 60)} is of EdgeTAM, whose memories this network does not make")
@@ -158,19 +161,18 @@ def _listed(kind: str, names: list[str]) -> str:
     return f"{kind} parameter {one_line(names[0], 80)}{more}"
 
 
-def _seen(found: Found, parameters: Mapping[str, Any]) -> str:
-    """What a checkpoint has instead, and what would help."""
-    if not parameters:
-        names = ", ".join(one_line(name, 50) for name in found.others[:3]) or "no names"
-        return f"looked for names like layers.0.cross_attn_image.q_proj.weight, found {names}"
-    shapes = {name: described[1] for name, value in parameters.items() if (described := dtype_and_shape(value))}
-    fitting = [name for name in available_configs() if shapes in _shapes_of(name)]
-    help_ = (
-        f"these weights fit the configs {', '.join(fitting[:5])}"
-        if fitting
-        else "no bundled config fits these weights"
-    )
-    return f"read at {one_line(found.place, 60) or 'the top'!r}; {help_}"
+def _seen_instead(names: list[str]) -> str:
+    found = ", ".join(one_line(name, 50) for name in names[:3]) or "no names"
+    return f"looked for names like layers.0.cross_attn_image.q_proj.weight, found {found}"
+
+
+def _seen(parameters: Mapping[str, Any], place: str) -> str:
+    """Where the parameters were found, and which configs ask for them."""
+    described = {name: dtype_and_shape(value) for name, value in parameters.items()}
+    shapes = {name: found[1] for name, found in described.items() if found}
+    fitting = ", ".join([name for name in available_configs() if shapes in _shapes_of(name)][:5])
+    fits = f"these weights fit the configs {fitting}" if fitting else "no bundled config fits these weights"
+    return f"read at {one_line(place, 60) or 'the top'!r}; {fits}"
 
 
 @cache

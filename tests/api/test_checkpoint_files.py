@@ -3,8 +3,10 @@
 import argparse
 import io
 import json
+import os
 import pickle
 import tarfile
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 
@@ -121,7 +123,7 @@ def test_shards_that_do_not_fit_their_index_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"names the shard '{shard.name}', which is not there"):
         ma.read_weights(index, CONFIG)
     index.write_text(json.dumps({"weight_map": {NAME: index.name}}))
-    with pytest.raises(ValueError, match="expected a checkpoint"):
+    with pytest.raises(ValueError, match="index.json: is no checkpoint"):
         ma.read_weights(index, CONFIG)
 
 
@@ -233,6 +235,39 @@ def test_an_array_is_not_unpacked_before_its_shape_is_known(tmp_path):
             archive.writestr(f"{name}.npy", PETABYTES if name == NAME else held.getvalue())
     with pytest.raises(ValueError, match=r"linear1.weight has shape \(32, 1099511627776\), expected \(32, 16\)"):
         ma.read_weights(tmp_path / "a.npz", CONFIG)
+
+
+def test_damaged_numbers_are_refused(tmp_path):
+    """A header that says what is wanted, and bytes that a checksum shows to be others."""
+    network = CONFIG.memory_attention
+    layer = network.layer.model_copy(update={"dim_feedforward": 400})
+    wide = CONFIG.model_copy(update={"memory_attention": network.model_copy(update={"layer": layer})})
+    weights, path = all_weights(wide), tmp_path / "a.npz"
+    np.savez(path, **weights)
+    content = path.read_bytes()
+    place = content.index(weights[NAME].tobytes()[-400:])
+    path.write_bytes(content[:place] + b"\x01\x02" + content[place + 2 :])
+    with pytest.raises(ValueError, match="linear1.weight could not be read, perhaps the file is damaged"):
+        ma.read_weights(path, wide)
+
+
+def test_a_header_that_unpacks_without_end_is_not_unpacked(tmp_path):
+    """30 MB of header in a file of 30 kB: what is taken for it stays small."""
+    long = b"\x93NUMPY\x02\x00" + (30_000_000).to_bytes(4, "little") + b" " * 30_000_000
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{NAME}.npy", long)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="a.npz: not a readable checkpoint"):
+        ma.read_weights(tmp_path / "a.npz", CONFIG)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(ValueError, match="pipe.pt: is a folder, a pipe or a device"):
+        ma.read_weights(tmp_path / "pipe.pt", CONFIG)
 
 
 class Recipe:

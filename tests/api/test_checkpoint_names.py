@@ -174,6 +174,18 @@ def test_one_mapping_under_two_names_is_one():
     same(ma.read_weights(circle, CONFIG), WEIGHTS)
 
 
+def test_names_and_mappings_without_end_are_passed_over():
+    """Each would take hours or gigabytes if it were followed."""
+    deep = {}
+    for _ in range(20_000):
+        deep = {"a" * 50: deep}
+    same(ma.read_weights({"model": WEIGHTS, "deep": deep}, CONFIG), WEIGHTS)
+    anchor = "layers.0.cross_attn_image.q_proj.weight"
+    same(ma.read_weights(ATTENTION | {"a." * 200_000 + anchor: np.ones(())}, CONFIG), ATTENTION)
+    with pytest.raises(ValueError, match="holds 20000 memory attentions, at '0', '1', '2', '3': choose"):
+        ma.read_weights({f"{n}.{anchor}": np.ones(2) for n in range(20_000)}, CONFIG)
+
+
 @pytest.mark.parametrize("naming", list(NAMINGS))
 @pytest.mark.parametrize("name", ["no_obj_embed_spatial", "obj_ptr_tpos_proj.weight", "obj_ptr_tpos_proj.bias"])
 def test_weights_of_a_later_version_are_refused(naming, name):
