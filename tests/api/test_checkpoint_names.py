@@ -90,6 +90,14 @@ def test_what_a_whole_model_lacks_is_named(recipe, name):
         ma.read_weights(build(recipe, rest), CONFIG)
 
 
+@pytest.mark.parametrize("other", ["image_encoder.trunk.weight", "module.memory_encoder.weight"])
+def test_a_model_that_lacks_the_whole_bank_is_refused(other):
+    """A whole model is known by any other module too; what counts steps is none."""
+    same(ma.read_weights(ATTENTION | {"n_averaged": np.array(3)}, CONFIG), ATTENTION)
+    with pytest.raises(ValueError, match="missing parameter maskmem_tpos_enc and 5 more"):
+        ma.read_weights(ATTENTION | {other: np.ones(2)}, CONFIG)
+
+
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
 def test_a_wrapper_around_a_part_is_taken_off(wrapper):
     """`model.memory_attention = torch.compile(model.memory_attention)`, and layers that are wrapped alone."""
@@ -139,6 +147,12 @@ OTHER = {name: weight + 1 for name, weight in WEIGHTS.items()}
             "'state_dict.net', 'state_dict.net_ema'",
             "state_dict.net",
             "state_dict.net_ema",
+        ),
+        (
+            WEIGHTS | {f"ema.{n}": w for n, w in OTHER.items()},
+            "'memory_attention', 'ema'",
+            "memory_attention",
+            "ema",
         ),
         ({"": {bare(n): w for n, w in WEIGHTS.items()}, "b": OTHER}, "'', 'b'", "", "b.memory_attention"),
     ],
