@@ -98,7 +98,7 @@ def test_compare_photograph(capfd, tmp_path):
         (["run", "--config", "tiny", "--inputs", "{npz}", "--output", "{tmp}/no/out.npz"], "no such folder"),
         (["run", "--config", "tiny", "--inputs", "{tmp}/text.npz", "--output", "out.npz"], "not an .npz file"),
         (["run", "--config", "tiny", "--backend", "fast", "--output", "out.npz"], "backend is 'fast'"),
-        (["compare", "--config", "tiny", "--weights", "{tmp}/text.npz"], "not a readable .npz"),
+        (["compare", "--config", "tiny", "--weights", "{tmp}/text.npz"], "text.npz: is no checkpoint"),
         (["compare", "--config", "sam2.1_hiera_t", "--inputs", "{npz}"], "curr has 16 channels, expected 256"),
         (["maps", "--config", "tiny", "--query", "9,9", "--output", "a.png"], "query is '9,9'"),
         (["maps", "--config", "tiny", "--photograph", "dog", "--output", "a.png"], "photograph is 'dog'"),
