@@ -189,8 +189,8 @@ def load(
 
     `config`: a bundled name, the path of a SAM 2 YAML file, or a parsed config. `backend`:
     `"reference"`, `"accelerated"` or a registered one; none takes `MEMORY_ATTENTION_BACKEND`, else the
-    reference. `weights`: the path of a checkpoint, a mapping of SAM 2's names to arrays, or none, and
-    then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
+    reference. `weights`: the path of a checkpoint, a mapping of names to arrays (see `read_weights`), or none,
+    and then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
     takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
     `kernel`: one of `accelerated.kernels.KERNELS`; none leaves it to `accelerated.choice`. `compiled`: through
     `torch.compile`, on a GPU with CUDA graphs. Both are the accelerated backend's. `check_numbers`: whether
