@@ -6,7 +6,7 @@ from typing import Any
 
 from .words import shown
 
-MAX_STEPS = 10_000
+MAX_STEPS = 100_000
 MAX_DEPTH = 100
 MAX_LENGTH = 10_000
 
@@ -27,6 +27,7 @@ class Interpolations:
     def __init__(self, document: Any) -> None:
         self._document = document
         self._steps = self._depth = 0
+        self._asked = ""
 
     def resolve(self, value: Any, path: Path) -> Any:
         """The value that stands at `path`, with every interpolation in it resolved."""
@@ -41,50 +42,56 @@ class Interpolations:
 
     def follow(self, value: Any, path: Path) -> tuple[Any, Path]:
         """What the value that stands at `path` points at, unresolved within, and where that stands."""
-        given = f"{dotted(path)} is {shown(value)}" if isinstance(value, str) else ""
+        asked, depth = self._asked, self._depth
         while isinstance(value, str) and "${" in value:
+            self._asked = self._asked or f"{dotted(path)} is {shown(value)}"
             self._enter(path)
             match = INNERMOST.search(value) if len(value) <= MAX_LENGTH else None
             if match is None:
-                raise ValueError(f"{given}, which is no interpolation that can be read, or too long")
-            target, target_path = self._find(match, path, given)
+                raise self._refusal("no interpolation that can be read, or too long")
+            target, target_path = self._find(match, path)
             if match.group() == value:
                 value, path = target, target_path
             else:
-                value = self._with_text(value, match, self.resolve(target, target_path), given)
-            self._depth -= 1
+                value = self._with_text(value, match, self.resolve(target, target_path))
+        self._asked, self._depth = asked, depth
         return value, path
 
-    def _find(self, match: re.Match[str], path: Path, given: str) -> tuple[Any, Path]:
-        reference = match[1].strip()
-        if ":" in reference:
-            raise ValueError(f"{given}: {shown(match.group())} needs a resolver, expected a key of this file")
-        names = reference.lstrip(".")
-        dots = len(reference) - len(names)
-        if dots > len(path):
-            raise ValueError(f"{given}: {shown(match.group())} lies above the top of this file")
-        keys: Path = (*(path[:-dots] if dots else ()), *re.sub(r"\[(\w+)\]", r".\1", names).split("."))
-        place: Path = ()
-        value = self._document
-        for key in keys:
+    def _find(self, match: re.Match[str], path: Path) -> tuple[Any, Path]:
+        value, place = self._document, ()
+        for key in self._keys(match, path):
             value, place = self.follow(value, place)
             if isinstance(value, list) and str(key).isdecimal() and int(key) < len(value):
                 key = int(key)
             elif not isinstance(value, Mapping) or key not in value:
-                raise ValueError(f"{given}: this file has no key {shown(dotted(keys))}")
+                raise self._refusal(f"this file has no key {shown(dotted((*place, key)))}")
             value, place = value[key], (*place, key)
         return value, place
 
-    def _with_text(self, value: str, match: re.Match[str], found: Any, given: str) -> str:
+    def _keys(self, match: re.Match[str], path: Path) -> Path:
+        reference = match[1].strip()
+        if ":" in reference:
+            raise self._refusal(f"{shown(match.group())} needs a resolver, expected a key of this file")
+        names = reference.lstrip(".")
+        dots = len(reference) - len(names)
+        if dots > len(path):
+            raise self._refusal(f"{shown(match.group())} lies above the top of this file")
+        return (*(path[:-dots] if dots else ()), *re.sub(r"\[(\w+)\]", r".\1", names).split("."))
+
+    def _with_text(self, value: str, match: re.Match[str], found: Any) -> str:
         if isinstance(found, Mapping | list):
-            raise ValueError(f"{given}: {shown(match.group())} is not one value, and cannot be part of a text")
+            raise self._refusal(f"{shown(match.group())} is not one value, and cannot be part of a text")
         return value[: match.start()] + str(found) + value[match.end() :]
 
     def _enter(self, path: Path) -> None:
         self._steps += 1
         self._depth += 1
         if self._steps > MAX_STEPS or self._depth > MAX_DEPTH:
-            raise ValueError(f"{dotted(path)}: its interpolations go in a circle, or further than is followed")
+            self._asked = self._asked or dotted(path)
+            raise self._refusal("its interpolations go in a circle, or further than is followed")
+
+    def _refusal(self, problem: str) -> ValueError:
+        return ValueError(f"{self._asked}: {problem}")
 
 
 def dotted(path: Path) -> str:

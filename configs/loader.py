@@ -5,20 +5,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from . import interpolation
 from .constructors import ATTENTION_DEFAULTS, MODEL_DEFAULTS, check_required
 from .forks import CHANGES_WHAT_IS_REMEMBERED
 from .interpolation import Interpolations
 from .reading import read_yaml
-from .schema import AttentionConfig, Config, LayerConfig, MemoryAttentionConfig, MemoryBankConfig
+from .schema import AttentionConfig, Config, LayerConfig, MemoryAttentionConfig, MemoryBankConfig, Width
 from .targets import class_named, is_whole_model
-from .words import shortened, shown, suggestion
+from .words import misspelt, shortened, shown, suggestion
 
 T = TypeVar("T", bound=BaseModel)
 
 FOLDER = Path(__file__).parent
+WIDTH = TypeAdapter[int](Width)
 
 # The other arguments of SAM 2's `SAM2Base`: known, and no business of the memory attention.
 PASSED_OVER = frozenset(
@@ -76,7 +77,7 @@ def load_config(config: str | os.PathLike[str] | Config) -> Config:
 def _find(config: str | os.PathLike[str]) -> Path:
     path = Path(config)
     if path.suffix.lower() in (".yaml", ".yml"):
-        if not path.exists():
+        if not os.path.exists(path):  # which says no, where `Path.exists` raises for a name too long
             raise FileNotFoundError(f"config: no such file: {path}")
         return path
     if str(config) not in available_configs():
@@ -146,7 +147,7 @@ def _memory_attention(node: Any, whole: bool) -> MemoryAttentionConfig:
     whole = whole and bool(fields)
     if whole:
         check_required(fields, "MemoryAttention", where)
-    d_model = fields.get("d_model", MemoryAttentionConfig().d_model)
+    d_model = _width(fields.get("d_model", MemoryAttentionConfig().d_model), f"{where}.d_model")
     fields["layer"] = _layer(fields.get("layer", {}), d_model, whole, f"{where}.layer")
     return _node(MemoryAttentionConfig, fields, where)
 
@@ -155,7 +156,7 @@ def _layer(node: Any, d_model: int, whole: bool, where: str) -> LayerConfig:
     fields, _ = _fields(node, LayerConfig, {"MemoryAttentionLayer"}, where)
     if whole:
         check_required(fields, "MemoryAttentionLayer", where)
-    fields.setdefault("d_model", d_model)
+    fields["d_model"] = _width(fields.get("d_model", d_model), f"{where}.d_model")
     for name in ("self_attention", "cross_attention"):
         shipped = getattr(LayerConfig(), name).model_dump() | {"embedding_dim": fields["d_model"]}
         fields[name] = _attention(fields.get(name, {}), shipped, whole, f"{where}.{name}")
@@ -190,14 +191,19 @@ def _mapping(node: Any, where: str) -> Mapping[str, Any]:
 def _check_keys(node: Mapping[str, Any], known: Iterable[str], where: str, near_only: bool = False) -> None:
     """Raise for an unknown key; with `near_only` just for one that looks like a misspelt known key."""
     known = list(known)
-    for key in node:
-        if key in known or (near_only and key in PASSED_OVER):
-            continue
-        near = suggestion(str(key), known)
-        if near:
-            raise ValueError(f"{where} has the unknown key {shown(key)}{near}")
-        if not near_only:
-            raise ValueError(f"{where} has the unknown key {shown(key)}; expected {', '.join(known)}")
+    unknown = [key for key in node if key not in known and not (near_only and key in PASSED_OVER)]
+    near = misspelt(map(str, unknown), known)
+    if near:
+        raise ValueError(f"{where} has the unknown key {shown(near)}{suggestion(near, known)}")
+    if unknown and not near_only:
+        raise ValueError(f"{where} has the unknown key {shown(unknown[0])}; expected {', '.join(known)}")
+
+
+def _width(value: Any, where: str) -> int:
+    try:
+        return WIDTH.validate_python(value)
+    except ValidationError as error:
+        raise _explain(error, where) from None
 
 
 def _node(schema: type[T], fields: dict[str, Any], where: str) -> T:
@@ -212,5 +218,5 @@ def _explain(error: ValidationError, where: str) -> ValueError:
     key = ".".join([where, *map(str, first["loc"])])
     if first["type"] == "value_error":
         return ValueError(f"{key}: {first['ctx']['error']}")
-    expected = first["msg"].removeprefix("Input should be ")
-    return ValueError(f"{key} is {shown(first['input'])}, expected {expected}")
+    problem = first["msg"].replace("Input should be ", "expected ", 1)
+    return ValueError(f"{key} is {shown(first['input'])}, {problem}")

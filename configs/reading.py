@@ -11,7 +11,7 @@ import yaml
 from .words import shown
 
 MAX_BYTES = 1_000_000
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
 MAX_DEPTH = 64
 MAX_DIGITS = 30
 

@@ -31,7 +31,7 @@ def class_named(target: Any, classes: set[str], where: str) -> str:
         return name
     expected = " or ".join(f"….{MODULES[known]}.{known}" for known in sorted(classes))
     raise ValueError(
-        f"{where}._target_ is {shown(target)}, which is not allowed{suggestion(name, classes)}; "
+        f"{where}._target_ is {shown(target)}, which is not built here{suggestion(name, classes)}; "
         f"expected {expected}"
     )
 

@@ -168,7 +168,11 @@ def test_our_files_say_only_what_sam2_knows():
         ("num_heads: 1", "num_heads: 3", ["self_attention", "num_heads 3 does not divide", "256"]),
         ("num_heads: 1", "num_heads: 128", ["self_attention", "head dim 2", "divisible by 4"]),
         ("num_layers: 4", "num_layers: 0", ["memory_attention.num_layers", "0", "greater than 0"]),
-        ("sam2.modeling.sam.transformer.RoPEAttention", "os.system", ["_target_", "'os.system'", "not allowed"]),
+        (
+            "sam2.modeling.sam.transformer.RoPEAttention",
+            "os.system",
+            ["_target_", "'os.system'", "not built"],
+        ),
         ("transformer.RoPEAttention", "transformer.RopeAttention", ["did you mean", "RoPEAttention"]),
         ("    d_model: 256\n    pos", "    d_model: 128\n    pos", ["layer.d_model", "256", "128"]),
         ("    num_layers: 4", "    num_layers: [", ["not a YAML file"]),
