@@ -89,6 +89,7 @@ def _find(config: str | os.PathLike[str]) -> Path:
 
 
 def _parse(document: Any, name: str) -> Config:
+    _refuse_other_files(document)
     values = Interpolations(document)
     model, place = _model(values, document)
     _refuse_other_memories(model, place, values)
@@ -129,6 +130,15 @@ def _model(values: Interpolations, document: Any) -> tuple[Mapping[str, Any], in
             return node, place
     _mapping(document, "the file")
     raise ValueError("no memory_attention node, neither under model: nor at the top level")
+
+
+def _refuse_other_files(document: Any) -> None:
+    """Raise for Hydra's list of files that a config is put together from: what they say would be left out."""
+    listed = document.get("defaults") if isinstance(document, Mapping) else None
+    for entry in listed if isinstance(listed, list) else []:
+        names = [str(name) for name in entry] if isinstance(entry, Mapping) else [str(entry)]
+        if not all(name == "_self_" or "hydra/" in name for name in names):
+            raise ValueError(f"defaults names another file, {shown(entry)}, expected one whole file")
 
 
 def _refuse_other_memories(model: Mapping[str, Any], place: interpolation.Path, values: Interpolations) -> None:

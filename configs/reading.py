@@ -66,7 +66,7 @@ def _read_text(path: Path) -> str:
     if len(data) > MAX_BYTES:
         raise ValueError(f"has more than {MAX_BYTES:,} bytes, the most that a config may have")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"not a YAML file: byte {error.start} is not UTF-8 text") from None
 
