@@ -12,7 +12,7 @@ MODEL_DEFAULTS: Mapping[str, Any] = {
     "use_obj_ptrs_in_encoder": False,
     "only_obj_ptrs_in_the_past_for_eval": False,
 }
-ATTENTION_DEFAULTS: Mapping[str, Any] = {"dropout": 0.0, "kv_in_dim": None, "rope_k_repeat": False}
+ATTENTION_DEFAULTS: Mapping[str, Any] = {"dropout": 0.0}
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "MemoryAttention": ("d_model", "pos_enc_at_input", "layer", "num_layers"),

@@ -58,7 +58,8 @@ class Interpolations:
         return value, path
 
     def _find(self, match: re.Match[str], path: Path) -> tuple[Any, Path]:
-        value, place = self._document, ()
+        value = self._document
+        place: Path = ()
         for key in self._keys(match, path):
             value, place = self.follow(value, place)
             if isinstance(value, list) and str(key).isdecimal() and int(key) < len(value):

@@ -19,6 +19,7 @@ from .words import misspelt, shortened, shown, suggestion
 T = TypeVar("T", bound=BaseModel)
 
 FOLDER = Path(__file__).parent
+IMAGE = ("image_size", "backbone_stride")
 WIDTH = TypeAdapter[int](Width)
 
 # The other arguments of SAM 2's `SAM2Base`: known, and no business of the memory attention.
@@ -94,7 +95,7 @@ def _parse(document: Any, name: str) -> Config:
     model, place = _model(values, document)
     _refuse_other_memories(model, place, values)
 
-    own = ("image_size", "backbone_stride", *MemoryBankConfig.model_fields)
+    own = (*IMAGE, *MemoryBankConfig.model_fields)
     _check_keys(model, own, "model", near_only=True)
     given = {key: values.resolve(model[key], (*place, key)) for key in own if key in model}
     network = values.resolve(model["memory_attention"], (*place, "memory_attention"))
@@ -102,7 +103,9 @@ def _parse(document: Any, name: str) -> Config:
     target = values.resolve(model.get("_target_"), (*place, "_target_"))
     whole = "image_encoder" in model or is_whole_model(target)
     settings = dict(MODEL_DEFAULTS) | given if whole else given
-    image = {key: settings.pop(key) for key in ("image_size", "backbone_stride") if key in settings}
+    image: dict[str, Any] = {
+        key: settings.pop(key) for key in ("image_size", "backbone_stride") if key in settings
+    }
     config = _node(
         Config,
         {

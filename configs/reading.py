@@ -144,4 +144,5 @@ def _check(text: str) -> None:
 
 
 def _refusal(problem: str, event: yaml.Event) -> ValueError:
-    return ValueError(f"line {event.start_mark.line + 1}: {problem}")
+    line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+    return ValueError(f"{line}{problem}")

@@ -18,13 +18,13 @@ trees = st.recursive(
 )
 
 
-FORMS = ["plain", "plain", "key", "index", "nested", "chain", "relative", "text"]
+FORMS = ["plain", "plain", "key", "index", "nested", "chain", "relative", "text", "through"]
 
 
 @st.composite
 def interpolated(draw, tree, root=("tree",)):
     """A document that has `tree` at `root`, some of its nodes, drawn, moved elsewhere and pointed at."""
-    document = {"pool": {}, "list": ["spare"], "names": {}}
+    document = {"pool": {}, "list": ["spare"], "names": {"alias": "${pool}"}, "all": "${names}"}
 
     def move(node, path, stays=True):
         form = draw(st.sampled_from(FORMS))
@@ -51,6 +51,7 @@ def interpolated(draw, tree, root=("tree",)):
             "nested": f"${{pool.k${{names.n{number}}}}}",
             "chain": f"${{ names.n{number} }}",
             "relative": f"${{{'.' * len(path)}pool.k{number}}}",
+            "through": f"${{all.alias.k{number}}}",
             "text": f"{str(node)[:1]}${{pool.k{number}}}",
         }[form]
 
