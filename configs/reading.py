@@ -144,5 +144,5 @@ def _check(text: str) -> None:
 
 
 def _refusal(problem: str, event: yaml.Event) -> ValueError:
-    line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
-    return ValueError(f"{line}{problem}")
+    line = f", line {event.start_mark.line + 1}" if event.start_mark else ""
+    return ValueError(f"not a YAML file for a config{line}: {problem}")
