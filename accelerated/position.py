@@ -83,6 +83,14 @@ def kept_rotary_table(
         return _finished(rotary_table(height, width, head_dim, theta, device, dtype))
 
 
+def rotary_table_for(
+    x: Float[Tensor, "*rest N d"], height: int, width: int, theta: float
+) -> Float[Tensor, "N half 2"]:
+    """The `rotary_table` of tokens: the kept one, but a trace makes its own."""
+    make_table = rotary_table if is_traced(x) else kept_rotary_table
+    return make_table(height, width, x.shape[-1], theta, x.device, x.dtype)
+
+
 def _finished(table: Tensor) -> Tensor:
     """The table once it is computed: on a GPU another stream may be the next to read it."""
     if table.is_cuda:
