@@ -13,7 +13,7 @@ from ..rules.bank_contract import check_current_frame, check_features, check_fra
 from ..rules.frame_choice import lasting_frames, memory_frames, pointer_frames, pointer_reach
 from ..rules.numbers import whole_number
 from .calls import options
-from .position import kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
+from .position import float64_device, kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
 from .tracing import is_traced
 
 
@@ -170,7 +170,8 @@ class MemoryBank(nn.Module):
 
         Slot t has `maskmem_tpos_enc[num_maskmem − t − 1]`: slot 0 the last entry, the frame before the first.
         """
-        return (place + self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0]).to(dtype)
+        time = self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0]
+        return (place + time.to(place.device)).to(dtype).to(time.device)
 
     def _pointer_tokens(
         self, chosen: list[tuple[int, int]], reach: int
@@ -183,15 +184,19 @@ class MemoryBank(nn.Module):
         pointer = torch.stack([self.pointers[number].to(device) for number, _ in chosen], dim=1)
         batch, count, channels = pointer.shape
         parts = channels // self.memory_dim
-        distances = torch.tensor([distance for _, distance in chosen], dtype=torch.float64, device=device)
+        numbers = [distance for _, distance in chosen]
+        distances = torch.tensor(numbers, dtype=torch.float64, device=float64_device(device))
         time = distances / max(1, reach - 1)
         if not self.settings.add_tpos_enc_to_obj_ptrs:
             position = torch.zeros(count, self.memory_dim, device=device)
         elif self.obj_ptr_tpos_proj is not None:
             encoded = sine_encoding_1d(time, channels)
-            position = self.obj_ptr_tpos_proj(encoded.to(self.obj_ptr_tpos_proj.weight.dtype))
+            position = self.obj_ptr_tpos_proj(encoded.to(self.obj_ptr_tpos_proj.weight.dtype).to(device))
         else:
             position = sine_encoding_1d(time, self.memory_dim)
+            # In the dtype that the tokens will have together: the device may lack float64.
+            remembered = next(iter(self.memories.values())).dtype
+            position = position.to(torch.promote_types(pointer.dtype, remembered)).to(device)
         tokens = pointer.reshape(batch, count * parts, self.memory_dim)
         return tokens, position.repeat_interleave(parts, dim=0)
 

@@ -39,6 +39,15 @@ def _is_transformed() -> bool:
     return in_functorch or is_derived_forwards() or _finds("torch.fx.experimental.proxy_tensor.get_proxy_mode")
 
 
+def refuse_torchscripts_export() -> None:
+    """Raise `RuntimeError` in ONNX's exporter by TorchScript, which keeps the number of rotated keys for good."""
+    if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():
+        raise RuntimeError(
+            "torch.onnx.export(dynamo=False) would write the number of rotated keys down as a constant, and give "
+            "wrong values for memories of another length: use torch.onnx.export(dynamo=True) or torch.export"
+        )
+
+
 def is_derived_forwards() -> bool:
     """Whether forward-mode derivatives are taken, which PyTorch's fused kernels do not have."""
     level = _private("torch.autograd.forward_ad._current_level")

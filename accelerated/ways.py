@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..rules.record import Record, unrecorded
 from .choice import PLAIN, Form, Problem, choose_form
 from .norm import LayerNorm
-from .tracing import is_derived_forwards, is_hooked, is_plain_linear, is_traced
+from .tracing import is_derived_forwards, is_hooked, is_plain_linear, is_traced, refuse_torchscripts_export
 
 
 def way_of_attention(
@@ -25,7 +25,10 @@ def way_of_attention(
 
     In training and for gradients the plain way. A `kernel` that is forced holds at inference; values are
     projected where somebody listens or hooks `v_proj`; keys keep still where somebody else may hold them.
+    Raises `RuntimeError` where a rotation would be exported wrong.
     """
+    if attention.rotary:
+        refuse_torchscripts_export()
     if is_derived_forwards():
         return Form(False, attention.kernel or "math")
     if attention.training or _learns(query, key, memory, *attention.v_proj.parameters()):
