@@ -1,7 +1,8 @@
 """A small video tracker that has learned to use the memory attention, on either backend."""
 
+from .annotated import read_annotated
 from .data import Clip, make_clip
-from .evaluation import Report, evaluate
+from .evaluation import Report, evaluate, evaluate_clip
 from .initial import initial_weights
 from .tracker import Step, Tracker
 from .weights import WEIGHTS, read_tracker
@@ -13,7 +14,9 @@ __all__ = [
     "Step",
     "Tracker",
     "evaluate",
+    "evaluate_clip",
     "initial_weights",
     "make_clip",
+    "read_annotated",
     "read_tracker",
 ]

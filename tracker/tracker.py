@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ..configs import Config
 from ..inputs import Inputs
-from ..model import load
+from ..model import Model, load
 from ..reference.position import sine_encoding_2d
 from .network import Networks
 from .video import check_video
@@ -34,8 +34,9 @@ class Step(NamedTuple):
 class Tracker:
     """The memory attention of one backend, with the small networks and the memory bank around it.
 
-    The accelerated backend tracks in PyTorch on the CPU, every other one in NumPy. `weights` are those of
-    `read_tracker`. With `forgetful` the memory holds only zeros: what the network knows without it.
+    The accelerated backend tracks in PyTorch on `device` (none: the GPU if there is one), every other one in
+    NumPy. `weights` are those of `read_tracker`. With `forgetful` the memory holds only zeros: what the network
+    knows without it. Raises `ValueError` for a device that the backend has not.
     Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4.
     """
 
@@ -45,19 +46,24 @@ class Tracker:
         weights: Mapping[str, Float[np.ndarray, "..."]],
         backend: str | None = None,
         forgetful: bool = False,
+        device: str | None = None,
     ) -> None:
         check_tracker(weights, config)
         own = {name: array for name, array in weights.items() if name.startswith("memory_attention.")}
         self.config = config
         self.forgetful = forgetful
-        self.attention = load(config, backend, own, device="cpu")
-        self.ops, bank = _twins(self.attention.backend)
-        parameters = {name: self.ops.array(array) for name, array in weights.items() if name not in own}
+        self.attention = load(config, backend, own, device=device)
+        self.ops, bank, self.device = _twins(self.attention)
+        parameters = {name: self.array(array) for name, array in weights.items() if name not in own}
         self.bank = bank(config, parameters)
         self.networks = Networks(config, parameters, self.ops)
         height, width = config.grid
         position = sine_encoding_2d(height, width, config.memory_attention.d_model)
-        self.position = self.ops.array(position.reshape(height * width, 1, -1).astype(np.float32))
+        self.position = self.array(position.reshape(height * width, 1, -1).astype(np.float32))
+
+    def array(self, values: Any) -> Array:
+        """The values as an array of the tracker's own kind, on its device."""
+        return self.ops.array(values, self.device)
 
     def track(self, frames: Sequence[Any] | Array, masks: Array) -> Bool[np.ndarray, "T K S S"]:
         """The masks of K objects in all frames, the given ones first; inputs as in `follow`."""
@@ -81,8 +87,8 @@ class Tracker:
         self.bank.clear()
         for frame, images in enumerate(frames):
             with self.ops.inference():
-                fine, features = self.networks.encode_image(self.ops.array(images))
-                step = self.step(frame, fine, features, self.ops.array(masks))
+                fine, features = self.networks.encode_image(self.array(images))
+                step = self.step(frame, fine, features, self.array(masks))
                 self.bank.forget(frame + 1)
             yield step._replace(logits=_to_numpy(step.logits), seen=step.seen and _inputs_to_numpy(step.seen))
 
@@ -132,21 +138,22 @@ def _as_tokens(features: Float[Array, "K h w C"]) -> Float[Array, "N K C"]:
 
 
 def _to_numpy(array: Array) -> Any:
-    return array.numpy() if hasattr(array, "numpy") else array
+    return array.cpu().numpy() if hasattr(array, "cpu") else array
 
 
 def _inputs_to_numpy(inputs: Inputs) -> Inputs:
     return Inputs(*(_to_numpy(value) for value in inputs))
 
 
-def _twins(backend: str) -> tuple[Any, Any]:
-    """The operations and the memory bank that go with a backend."""
-    if backend == "accelerated":
+def _twins(attention: Model) -> tuple[Any, Any, Any]:
+    """The operations, the memory bank and the device that go with an attention's backend."""
+    if attention.backend == "accelerated":
         from ..accelerated import MemoryBank as TorchBank
         from . import torch_ops
 
-        return torch_ops, TorchBank
+        network: Any = attention.network
+        return torch_ops, TorchBank, network.device
     from ..reference import MemoryBank
     from . import numpy_ops
 
-    return numpy_ops, MemoryBank
+    return numpy_ops, MemoryBank, None

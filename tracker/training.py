@@ -111,7 +111,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         config = load_config(recipe.config)
-        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated")
+        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
         network: Any = self.tracker.attention.network
         self.parameters: dict[str, Tensor] = {
             **{PREFIX + name: parameter for name, parameter in network.module.named_parameters()},
