@@ -4,14 +4,18 @@ from .annotated import read_annotated
 from .data import Clip, make_clip
 from .evaluation import Report, evaluate, evaluate_clip
 from .initial import initial_weights
-from .tracker import Step, Tracker
+from .loop import Step
+from .session import Session, Tracked
+from .tracker import Tracker
 from .weights import WEIGHTS, read_tracker
 
 __all__ = [
     "WEIGHTS",
     "Clip",
     "Report",
+    "Session",
     "Step",
+    "Tracked",
     "Tracker",
     "evaluate",
     "evaluate_clip",

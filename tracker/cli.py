@@ -15,7 +15,8 @@ from .cli_evaluate import evaluate
 from .options import WeightsOption
 
 if TYPE_CHECKING:
-    from .tracker import Step, Tracker
+    from .loop import Step
+    from .tracker import Tracker
 
 FramesOption = Annotated[Path | None, typer.Option(help="Your own: a folder of images, or an .npz file.")]
 MaskOption = Annotated[Path | None, typer.Option(help="The object in the first frame: white on black.")]

@@ -13,9 +13,10 @@ from ..console import counted
 from ..rules.packages import require
 from ..weights import Weights
 from .data import Clip, make_clip
+from .loop import Step
 from .network import patches
 from .photographs import HELD_OUT
-from .tracker import Step, Tracker
+from .tracker import Tracker
 
 HELD_OUT_SEED = 10_000
 

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from command_line import run
 from memory_attention.configs import load_config
-from memory_attention.tracker import Tracker, tracker
+from memory_attention.tracker import Tracker, loop
 from memory_attention.tracker.weights import tracker_shapes
 
 CONFIG = load_config("tracker")
@@ -38,7 +38,7 @@ class Attention:
 
 
 def test_all_is_on_the_device_until_it_is_handed_out(monkeypatch):
-    monkeypatch.setattr(tracker, "load", lambda *_, device: Attention() if device == "meta" else None)
+    monkeypatch.setattr(loop, "load", lambda *_, device: Attention() if device == "meta" else None)
     # What is handed out is NumPy's; a fake tensor's numbers are shown as its device.
     monkeypatch.setattr(torch.Tensor, "numpy", lambda tensor: tensor.device)
     with FakeTensorMode(allow_non_fake_inputs=True):
