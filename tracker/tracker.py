@@ -10,7 +10,7 @@ from .loop import Array, Loop, Step
 from .session import Session
 from .video import check_image, check_masks, check_video
 
-Frames = Sequence[Any] | Iterator[Any] | np.ndarray
+Frames = Sequence[Any] | Iterator[Any] | Array
 
 
 class Tracker(Loop):
