@@ -331,3 +331,13 @@ def test_a_step_that_fails_is_not_half_remembered(monkeypatch):
     assert session.frames == (0,)
     tracked = session.add_frame(FRAMES[1])
     assert (tracked.frame, list(tracked.steps)) == (1, ["ball", "cat"])
+
+
+def test_tracking_starts_at_the_first_prompt_and_backwards_at_the_last():
+    session = BLIND.start()
+    for frame in FRAMES[:6]:
+        session.add_frame(frame)
+    session.prompt("ball", MASKS[0], 4)
+    session.prompt("cat", MASKS[1], 2)
+    assert [tracked.frame for tracked in session.track()] == [2, 3, 4, 5]
+    assert [tracked.frame for tracked in session.track(backwards=True)] == [4, 3, 2, 1, 0]
