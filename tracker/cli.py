@@ -1,6 +1,5 @@
 """The command line's tracker: track, explore, evaluate, train."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,16 +7,17 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from ..backends import find_backend
 from ..console import console, progress_bar
-from ..files import check_writable, whole_file, write_json
-from ..options import BackendOption
+from ..files import check_writable, whole_file
+from ..options import BackendOption, DeviceOption
 from ..rules.packages import require
+from .cli_evaluate import evaluate
+from .options import WeightsOption
 
 if TYPE_CHECKING:
-    from .tracker import Step, Tracker
+    from .loop import Step
+    from .tracker import Tracker
 
-WeightsOption = Annotated[Path | None, typer.Option(help="A trained tracker [default: the bundled one]")]
 FramesOption = Annotated[Path | None, typer.Option(help="Your own: a folder of images, or an .npz file.")]
 MaskOption = Annotated[Path | None, typer.Option(help="The object in the first frame: white on black.")]
 ClipOption = Annotated[int, typer.Option(min=0, help="Which held-out clip, where there are no frames.")]
@@ -78,20 +78,20 @@ class Tracked:
         return np.stack(self.masks)
 
 
-def _tracker(backend: str | None, weights: Path | None) -> "Tracker":
+def _tracker(backend: str | None, weights: Path | None, device: str | None) -> "Tracker":
     from .tracker import Tracker
     from .weights import WEIGHTS, read_tracker
 
     config, parameters, _ = read_tracker(weights or WEIGHTS)
-    return Tracker(config, parameters, backend)
+    return Tracker(config, parameters, backend, device=device)
 
 
 def _video(tracker: "Tracker", frames: Path | None, mask: Path | None, clip: int) -> tuple[Tracked, str]:
     """A video to be tracked, and its name."""
-    require("skimage", "reading a video")
     if frames is None:
         if mask is not None:
             raise ValueError("mask was given without frames, expected both or neither")
+        require("skimage", "a held-out clip")
         from .evaluation import held_out_clip
 
         made = held_out_clip(clip)
@@ -104,9 +104,14 @@ def _video(tracker: "Tracker", frames: Path | None, mask: Path | None, clip: int
 
 
 def _track(
-    backend: str | None, weights: Path | None, frames: Path | None, mask: Path | None, clip: int
+    backend: str | None,
+    weights: Path | None,
+    frames: Path | None,
+    mask: Path | None,
+    clip: int,
+    device: str | None,
 ) -> tuple[Tracked, str]:
-    tracker = _tracker(backend, weights)
+    tracker = _tracker(backend, weights, device)
     tracked, name = _video(tracker, frames, mask, clip)
     tracked.follow()
     return tracked, name
@@ -123,9 +128,11 @@ def _explorer(tracked: Tracked, name: str, chosen: list[int] | None = None) -> A
     )
 
 
-def demo(output: FolderOption = Path("demo-output"), backend: BackendOption = None) -> None:
+def demo(
+    output: FolderOption = Path("demo-output"), backend: BackendOption = None, device: DeviceOption = None
+) -> None:
     """Track an object through a held-out clip: what `make demo` runs."""
-    track(output, backend=backend)
+    track(output, backend=backend, device=device)
 
 
 def track(
@@ -136,32 +143,42 @@ def track(
     backend: BackendOption = None,
     weights: WeightsOption = None,
     page: Annotated[bool, typer.Option(help="Also write the attention explorer.")] = True,
+    picture: Annotated[bool, typer.Option(help="Also draw frames, masks and where the object looks.")] = True,
+    device: DeviceOption = None,
 ) -> None:
     """Track an object through a video: masks, a picture, and the page to explore its attention."""
-    from ..pictures.figures import save
-    from .plots import draw_tracking
-
+    if page or picture:
+        require("matplotlib", "a picture or a page (--no-picture and --no-page leave them out)")
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"output: {output} is a file, expected a folder")
-    tracked, name = _track(backend, weights, frames, mask, clip)
+    tracked, name = _track(backend, weights, frames, mask, clip, device)
     size = tracked.size
     if tracked.truth is not None:
         _print_ious(tracked, name)
     output.mkdir(parents=True, exist_ok=True)
+    written = ["masks.npz"]
+    with whole_file(output / "masks.npz") as temporary:
+        np.savez_compressed(temporary, masks=_of_size(tracked.all_masks(), size))
+    if picture:
+        _draw(tracked, name, output / "track.png")
+        written.append("track.png")
+    if page:
+        _explorer(tracked, name).save(output / "explorer.html")
+        written.append("explorer.html")
+    console.print(f"{', '.join(written)} → {output}/; the masks have the frames' {size[0]} × {size[1]} pixels")
+
+
+def _draw(tracked: Tracked, name: str, path: Path) -> None:
+    from ..pictures.figures import save
+    from .plots import draw_tracking
+
     known = None if tracked.truth is None else tracked.ious
     title = f"{name}, {tracked.tracker.attention.backend} backend"
     found = np.stack(tracked.found)
     figure = draw_tracking(
         tracked.tracker, tracked.frames, found, tracked.steps, known, tracked.truth, title=title
     )
-    save(figure, output / "track.png")
-    with whole_file(output / "masks.npz") as temporary:
-        np.savez_compressed(temporary, masks=_of_size(tracked.all_masks(), size))
-    written = ["track.png", "masks.npz"]
-    if page:
-        _explorer(tracked, name).save(output / "explorer.html")
-        written.append("explorer.html")
-    console.print(f"{', '.join(written)} → {output}/; the masks have the frames' {size[0]} × {size[1]} pixels")
+    save(figure, path)
 
 
 def _of_size(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -187,12 +204,13 @@ def explore(
     show: Annotated[str | None, typer.Option(help="Frames to show, as in 3,7,15 [default: six of them]")] = None,
     backend: BackendOption = None,
     weights: WeightsOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
     check_writable(output)
     require("matplotlib", "the explorer")
     chosen = None if show is None else _numbers(show)
-    tracked, name = _track(backend, weights, frames, mask, clip)
+    tracked, name = _track(backend, weights, frames, mask, clip, device)
     _explorer(tracked, name, chosen).save(output)
     console.print(f"open {output} in a browser")
 
@@ -202,61 +220,6 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"show is {text!r}, expected frame numbers such as 3,7,15") from None
-
-
-def evaluate(
-    clips: Annotated[int, typer.Option(min=1, help="How many held-out clips.")] = 200,
-    frames: Annotated[int, typer.Option(min=2, help="Frames of each clip.")] = 16,
-    backend: BackendOption = None,
-    against: Annotated[str | None, typer.Option(help="Another backend, whose masks are compared.")] = None,
-    weights: WeightsOption = None,
-    output: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure the tracker on held-out clips, with its baselines; with --against, in two backends."""
-    from .evaluation import evaluate as measure
-    from .weights import WEIGHTS, read_tracker
-
-    if output is not None:
-        check_writable(output)
-    config, parameters, made_by = read_tracker(weights or WEIGHTS)
-    names = [backend, *([against] if against else [])]
-    reports, masks = [], []
-    for name in names:
-        found: list[np.ndarray] = []
-        reports.append(measure(config, parameters, name, clips, frames, show_progress=True, collect=found.append))
-        masks.append(np.concatenate(found, axis=1))
-    agreement = float((masks[0] == masks[1]).mean()) if against else None
-    labels = [find_backend(name)[0] for name in names]
-
-    table = Table(title=f"{clips} held-out clips of {frames} frames")
-    table.add_column("")
-    for label in labels:
-        table.add_column(label, justify="right")
-    rows = {
-        "mean IoU (J)": "iou",
-        "… with an emptied memory": "iou_without_memory",
-        "… of copying the first mask": "iou_of_first_mask",
-        "hidden frames found empty": "hidden_found_empty",
-        "hidden frames": "hidden_frames",
-    }
-    for label, field in rows.items():
-        table.add_row(label, *(_shown(getattr(report, field)) for report in reports))
-    for layer in range(len(reports[0].attention_share)):
-        shares = (f"{report.attention_share[layer]:.1f} ×" for report in reports)
-        table.add_row(f"attention on the object over its area, layer {layer}", *shares)
-    console.print(table)
-    if agreement is not None:
-        console.print(f"pixels on which both backends agree: {agreement:.6%}")
-    if output is not None:
-        figures = {label: asdict(report) for label, report in zip(labels, reports, strict=True)}
-        write_json(output, {"made_by": made_by, "agreement": agreement, "figures": figures})
-        console.print(f"figures → {output}")
-
-
-def _shown(value: float) -> str:
-    if np.isnan(value):
-        return "none to find"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def train(

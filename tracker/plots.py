@@ -7,7 +7,8 @@ import numpy as np
 
 from ..pictures.colours import HEAT, LINE, MARK, TRUTH
 from ..pictures.figures import Figure
-from .tracker import Step, Tracker
+from .loop import Step
+from .tracker import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -44,6 +44,9 @@ def read_video(
         )
     if not given.any():
         raise ValueError("mask is empty, expected at least one pixel of the object")
+    if images.shape[1:3] == (size, size):
+        return images, given.astype(bool).reshape(-1, size, size), (size, size)
+    require("skimage", "resizing a video")
     from skimage.transform import resize
 
     resized = np.stack([resize(image, (size, size), anti_aliasing=True) for image in images])

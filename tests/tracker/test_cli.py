@@ -71,6 +71,15 @@ def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
     np.testing.assert_array_equal(masks[0], clip.masks[0, :2])
 
 
+def test_masks_alone(capfd, weights, tmp_path):
+    clip = held_out_clip(0, 2)
+    np.savez(tmp_path / "clip.npz", frames=clip.frames, mask=clip.masks[0, 0])
+    words = ["--weights", weights, "--backend", "reference", "--output", tmp_path / "out"]
+    status, _, _ = run(capfd, "track", "--frames", tmp_path / "clip.npz", *words, "--no-page", "--no-picture")
+    assert status == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["masks.npz"]
+
+
 def test_explore(capfd, weights, tmp_path):
     page = tmp_path / "page.html"
     status, _, _ = run(
@@ -85,7 +94,7 @@ def test_explore(capfd, weights, tmp_path):
 
 def test_evaluate_both_backends(capfd, weights, tmp_path):
     figures = tmp_path / "figures.json"
-    words = ["--clips", 2, "--frames", 4, "--backend", "reference", "--against", "accelerated"]
+    words = ["--clips", 2, "--length", 4, "--device", "cpu", "--backend", "reference", "--against", "accelerated"]
     status, text, _ = run(capfd, "evaluate", "--weights", weights, *words, "--output", figures)
     assert status == 0
     assert "pixels on which both backends agree" in text
