@@ -186,8 +186,7 @@ class MemoryBank(nn.Module):
 
     def _spatial_tokens(self, number: int) -> Float[Tensor, "B hw K"]:
         """A frame's memory row by row, batch-first: a view, as memories are kept channels last."""
-        memory = self.memories[number].to(self.maskmem_tpos_enc.device)
-        return memory.permute(0, 2, 3, 1).flatten(1, 2)
+        return self.memories[number].to(self.maskmem_tpos_enc.device).permute(0, 2, 3, 1).flatten(1, 2)
 
     def _place(self, height: int, width: int, memory: Tensor) -> Float[Tensor, "hw K"]:
         """Place in the image (float64), kept from frame to frame, but not where `memory` is traced."""
