@@ -19,7 +19,7 @@ def is_soft(values: UInt8[np.ndarray, "H W"]) -> bool:
     """
     white = np.count_nonzero(values >= 224)
     between = np.count_nonzero(values >= 32) - white
-    return 0 < white and between <= min(white, 0.1 * values.size)
+    return white > 0 and between <= min(white, 0.1 * values.size)
 
 
 def without_edges(values: UInt8[np.ndarray, "H W c"]) -> UInt8[np.ndarray, "H W c"]:

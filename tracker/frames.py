@@ -84,6 +84,11 @@ def open_frames(
     return Frames(path, read, rate / every, every), given
 
 
+def array_frames(name: str, frames: Shaped[np.ndarray, "T H W 3"]) -> Frames:
+    """Frames that are in memory already."""
+    return Frames(Path(name), partial(_array, frames))
+
+
 def _images_in(folder: Path, mask: Path | None) -> list[Path]:
     paths = [
         path

@@ -53,7 +53,7 @@ def check_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
 
 
 def upright(path: Path, image: "Image") -> "Image":
-    """The decoded image, turned as its EXIF says. Raises `ValueError` where the file ends too early or is broken."""
+    """The decoded image, turned as its EXIF says. Raises `ValueError` where the file is broken."""
     from PIL import ImageOps
 
     try:

@@ -79,7 +79,9 @@ def labels_of(image: "Image", where: str = "mask", lossy: bool = False) -> Int[n
     if spread <= (24 if lossy else 0):
         return _of_grey(np.asarray(image.convert("L")) if lossy else colours[..., 0], where, lossy)
     if lossy:
-        raise ValueError(f"{where}: is a JPEG in colours, which it does not keep; expected a PNG, or white on black")
+        raise ValueError(
+            f"{where}: is a JPEG in colours, which it does not keep; expected a PNG, or white on black"
+        )
     return _of_colours(colours, where)
 
 
@@ -144,7 +146,7 @@ def _of_grey(values: np.ndarray, where: str, lossy: bool) -> Int[np.ndarray, "H 
 
 
 def _of_floats(values: np.ndarray, where: str) -> Int[np.ndarray, "H W"]:
-    if not (np.isfinite(values).all() and (values == np.round(values)).all() and 0 <= values.min()):
+    if not (np.isfinite(values).all() and (values == np.round(values)).all() and values.min() >= 0):
         raise ValueError(f"{where}: has fractions or values below 0, expected whole numbers, one for each object")
     if values.max() >= 2**31:
         raise ValueError(f"{where}: has values up to {values.max():.3g}, expected less than 2³¹")
@@ -179,7 +181,7 @@ def _codes(colours: UInt8[np.ndarray, "*rest 3"]) -> Int[np.ndarray, "*rest"]:
 
 
 def davis_palette() -> UInt8[np.ndarray, "256 3"]:
-    """The colours of labels 0 … 255 as PASCAL VOC and DAVIS have them: the label's bits dealt to red, green, blue."""
+    """The colours of labels 0 … 255 in PASCAL VOC and DAVIS: the label's bits, dealt to red, green and blue."""
     labels = np.arange(256)
     palette = np.zeros((256, 3), np.uint8)
     for bit in range(8):

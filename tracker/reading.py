@@ -58,7 +58,7 @@ def read_video(
     if mask is not None:
         given = objects_of(read_mask(Path(mask), max_pixels), objects, str(mask))
     elif array is not None:
-        given = _of_array(array, objects)
+        given = objects_of_array(array, objects)
     else:
         raise ValueError(f"mask is none, expected the object's mask in the first frame of {path}")
     images = (
@@ -67,7 +67,9 @@ def read_video(
     )
     resized = np.fromiter(images, np.dtype((np.float32, (size, size, 3))))
     if len(resized) < 2:
-        raise ValueError(f"{path}: has {len(resized)} frame(s), expected at least two: one to show, one to track in")
+        raise ValueError(
+            f"{path}: has {len(resized)} frame(s), expected at least two: one to show, one to track in"
+        )
     return Video(resized, np.stack([resize_mask(one, (size, size)) for one in given.masks]), given, source)
 
 
@@ -91,7 +93,7 @@ def _colours(image: Float[np.ndarray, "S S 3"], dtype: np.dtype) -> Float[np.nda
     return (image / 255 if dtype == np.uint8 else image).clip(0, 1)
 
 
-def _of_array(mask: Shaped[np.ndarray, "..."], objects: Sequence[int] | None) -> Objects:
+def objects_of_array(mask: Shaped[np.ndarray, "..."], objects: Sequence[int] | None) -> Objects:
     """The objects of an array: labels [H,W], or masks of 0 and 1 (or 255) [K,H,W], which have labels 1 … K."""
     whole = mask.dtype.kind in "bui" or (mask.dtype.kind == "f" and bool((mask == np.round(mask)).all()))
     if mask.ndim not in (2, 3) or mask.size == 0 or not whole or mask.min() < 0:

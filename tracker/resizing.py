@@ -53,4 +53,7 @@ def resize_mask(mask: Bool[np.ndarray, "H W"], size: tuple[int, int]) -> Bool[np
 
 def resize_logits(logits: Float[np.ndarray, "K S S"], size: tuple[int, int]) -> Float[np.ndarray, "K H W"]:
     """Logits at another size; thresholded at zero, they are masks with sharp outlines."""
-    return np.stack([resize(one, size) for one in logits])
+    resized = np.empty((len(logits), *size), np.float32)
+    for index, one in enumerate(logits):
+        resized[index] = resize(one, size)
+    return resized
