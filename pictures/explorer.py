@@ -65,7 +65,7 @@ def explore(
     names: Sequence[str] = (),
     aspect: float = 1.0,
 ) -> Explorer:
-    """Make the page for a tracked video, in which every object is outlined, and the first four show where they look.
+    """Make the page for a tracked video, with every object outlined; the first four show where they look.
 
     `frames` [T,S,S,3] in 0…1, `masks` [T,K,S,S] (or [T,S,S] for one object) as found, the `looks` of the frames
     to show by number, as the steps of a tracker, and these frames, `chosen`. `names` are the objects',
