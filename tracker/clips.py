@@ -49,6 +49,8 @@ def read_clip(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[UInt8[np.nda
 
     with _opened(path) as (container, stream):
         check_pixels(path, stream.height, stream.width, max_pixels)
+        # What is broken would be made up from the frames before it.
+        stream.codec_context.options = {"err_detect": "explode"}
         frames = container.decode(stream)
         number = 0
         while True:

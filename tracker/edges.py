@@ -22,6 +22,14 @@ def is_soft(values: UInt8[np.ndarray, "H W"]) -> bool:
     return white > 0 and between <= min(white, 0.1 * values.size)
 
 
+def has_rings(values: UInt8[np.ndarray, "H W"]) -> bool:
+    """Whether a grey image was a JPEG once: several values are close to black, and to white."""
+    distinct = np.unique(values)
+    return all(
+        np.count_nonzero((distinct >= low) & (distinct <= high)) >= 3 for low, high in ((1, 31), (224, 254))
+    )
+
+
 def without_edges(values: UInt8[np.ndarray, "H W c"]) -> UInt8[np.ndarray, "H W c"]:
     """The image with the pixels of blurred edges replaced by the nearest colour among those that fill areas.
 

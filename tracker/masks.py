@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from .edges import is_soft, without_edges
+from .edges import has_rings, is_soft, without_edges
 from .images import MAX_PIXELS, opened, upright
 
 if TYPE_CHECKING:
@@ -130,9 +130,8 @@ def _of_grey(values: np.ndarray, where: str, lossy: bool) -> Int[np.ndarray, "H 
         return values.astype(np.int32)
     if values.min() < 0:
         raise ValueError(f"{where}: has values from {values.min()}, expected 0 or more")
-    deep = values.dtype != np.uint8
-    if not deep:
-        if (lossy or len(np.unique(values)) > 64) and is_soft(values):
+    if values.dtype == np.uint8:
+        if (lossy or len(np.unique(values)) > 64 or has_rings(values)) and is_soft(values):
             return (values >= 128).astype(np.int32)
         if lossy:
             raise ValueError(
@@ -140,9 +139,13 @@ def _of_grey(values: np.ndarray, where: str, lossy: bool) -> Int[np.ndarray, "H 
                 "or a PNG with one value for each object"
             )
         values = without_edges(values[..., None])[..., 0]
-    labels = values.astype(np.int32)
-    white = 65535 if deep and labels.max() > 255 else 255
-    return labels // white if set(np.unique(labels)) <= {0, white} else labels
+    return white_is_one(values.astype(np.int32))
+
+
+def white_is_one(labels: Int[np.ndarray, "H W"]) -> Int[np.ndarray, "H W"]:
+    """The labels, or 0 and 1 where there is only black and white: 255, or 65535."""
+    values = set(np.unique(labels).tolist()) - {0}
+    return (labels > 0).astype(labels.dtype) if values in ({255}, {65535}) else labels
 
 
 def _of_floats(values: np.ndarray, where: str) -> Int[np.ndarray, "H W"]:
@@ -157,15 +160,20 @@ def _of_colours(colours: UInt8[np.ndarray, "H W 3"], where: str) -> Int[np.ndarr
     count = len(np.unique(_codes(colours)))
     if count > MAX_COLOURS:
         raise ValueError(f"{where}: has {count} different colours, expected a mask, not a photograph")
-    return _numbered(without_edges(colours))
+    return _numbered(colours if _of_davis(colours).any(axis=-1).all() else without_edges(colours))
+
+
+def _of_davis(colours: UInt8[np.ndarray, "*rest 3"]) -> Bool[np.ndarray, "n 256"]:
+    """For each of the different colours, which of DAVIS's palette it is; that has 191 where PASCAL VOC has 192."""
+    distinct = np.unique(_codes(colours).ravel())
+    found = distinct[:, None] >> np.array([16, 8, 0]) & 255
+    return np.abs(found[:, None] - davis_palette()).max(axis=-1) <= 1
 
 
 def _numbered(colours: UInt8[np.ndarray, "H W 3"]) -> Int[np.ndarray, "H W"]:
     """Colours as labels: their places in DAVIS's palette if all are there, else in the order of reading."""
     codes, first, places = np.unique(_codes(colours), return_index=True, return_inverse=True)
-    found = colours.reshape(-1, 3)[first]
-    # DAVIS has 191 where PASCAL VOC has 192.
-    near = np.abs(found[:, None].astype(int) - davis_palette()).max(axis=-1) <= 1
+    near = _of_davis(colours)
     if near.any(axis=1).all():
         numbers = near.argmax(axis=1)
     else:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from .frames import Frame, Frames, open_frames
 from .images import MAX_PIXELS
-from .masks import Objects, objects_of, read_mask
+from .masks import Objects, objects_of, read_mask, white_is_one
 from .resizing import resize, resize_mask
 
 MAX_FRAMES = 3600
@@ -102,8 +102,7 @@ def objects_of_array(mask: Shaped[np.ndarray, "..."], objects: Sequence[int] | N
             "or [K,H,W] of 0 and 1"
         )
     if mask.ndim == 2:
-        labels = mask.astype(np.int64)
-        return objects_of(labels // 255 if set(np.unique(labels)) <= {0, 255} else labels, objects)
+        return objects_of(white_is_one(mask.astype(np.int64)), objects)
     if len(np.unique(mask[mask != 0])) > 1:
         raise ValueError(f"mask has values up to {mask.max()}, expected [K,H,W] of 0 and 1, or labels [H,W]")
     labels = tuple(range(1, len(mask) + 1)) if objects is None else tuple(sorted(set(objects)))

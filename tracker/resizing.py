@@ -40,15 +40,12 @@ def resampling_matrix(length: int, to: int) -> Float[np.ndarray, "to length"]:
 
 
 def resize_mask(mask: Bool[np.ndarray, "H W"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """The pixels of which more than half is under the mask; where no pixel is, the fullest one.
+    """The pixels of which more than half is under the mask; where no pixel is, the fullest.
 
     A mask that is not empty stays so, however small the object.
     """
     cover = resize(mask, size, np.float64)
-    found = cover > 0.5
-    if mask.any() and not found.any():
-        found.flat[cover.argmax()] = True
-    return found
+    return cover > (min(0.5, cover.max() - 1e-9) if mask.any() else 0.5)
 
 
 def resize_logits(logits: Float[np.ndarray, "K S S"], size: tuple[int, int]) -> Float[np.ndarray, "K H W"]:
