@@ -76,6 +76,55 @@ def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
     np.testing.assert_array_equal(masks[0], clip.masks[0, :2])
 
 
+def test_track_chosen_objects_of_a_video(capfd, weights, tmp_path):
+    """Frames of 96 × 160 pixels with the mask among them, three objects in it and two of them asked for."""
+    clip = held_out_clip(0, 3)
+    folder = tmp_path / "video"
+    folder.mkdir()
+    for index, frame in enumerate(clip.frames):
+        image = Image.fromarray((frame * 255).astype(np.uint8))
+        image.resize((160, 96)).save(folder / f"shot{index}.jpg")
+    labels = np.zeros((96, 160), np.uint8)
+    labels[10:30, 20:60], labels[40:41, 50:51], labels[60:90, 90:140] = 2, 5, 9
+    Image.fromarray(labels).save(folder / "mask.png")
+    out = tmp_path / "out"
+    words = ["--weights", weights, "--backend", "accelerated", "--output", out, "--object", 9, "--object", 5]
+    status, text, _ = run(capfd, "track", "--frames", folder, "--mask", folder / "mask.png", *words)
+    assert status == 0
+    assert "96 × 160 pixels" in text
+    with np.load(out / "masks.npz") as arrays:
+        assert arrays["labels"].tolist() == [5, 9]
+        assert arrays["masks"].shape == (3, 2, 96, 160)
+        np.testing.assert_array_equal(arrays["masks"][0], [labels == 5, labels == 9])
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["shot0.png", "shot1.png", "shot2.png"]
+    first = np.asarray(Image.open(out / "masks" / "shot0.png"))
+    np.testing.assert_array_equal(first, np.where(labels == 2, 0, labels))
+    page = (out / "explorer.html").read_text()
+    assert '"name":"object 5"' in page
+    assert '"name":"object 9"' in page
+
+
+def test_objects_of_a_held_out_clip(capfd, weights, tmp_path):
+    words = ["--weights", weights, "--backend", "accelerated", "--no-page", "--object", 1, "--object", 2]
+    status, text, _ = run(capfd, "track", "--clip", 3, *words, "--output", tmp_path / "out")
+    assert status == 0
+    assert "object 1" in text
+    assert "object 2" in text
+    clip = held_out_clip(3)
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "masks.npz")["masks"][0], clip.masks[0, :2])
+
+
+def test_a_folder_of_ones_own_is_not_replaced(capfd, weights, video, tmp_path):
+    out = tmp_path / "out"
+    (out / "masks").mkdir(parents=True)
+    (out / "masks" / "mine.png").write_bytes(b"mine")
+    words = ["--weights", weights, "--frames", video, "--mask", tmp_path / "mask.png", "--output", out]
+    status, _, err = run(capfd, "track", *words)
+    assert status == 2
+    assert "mine.png was not written by track, and would be lost" in err
+    assert [path.name for path in out.rglob("*")] == ["masks", "mine.png"]
+
+
 def test_explore(capfd, weights, tmp_path):
     page = tmp_path / "page.html"
     status, _, _ = run(

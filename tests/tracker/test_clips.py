@@ -81,13 +81,13 @@ def test_what_is_no_video_is_refused(tmp_path):
 
 
 def test_a_broken_frame_is_named(tmp_path):
-    """Frames at the beginning of the data are whole, those after it are not."""
+    """A few bytes are enough: what follows would be made up from the frames before."""
     rng = np.random.default_rng(0)
     path = write(tmp_path / "video.mp4", rng.integers(0, 256, (8, 64, 96, 3), np.uint8))
     content = bytearray(path.read_bytes())
     start = content.index(b"mdat") + 4
-    middle = start + 30_000
-    content[middle : middle + 20_000] = bytes(20_000)
+    middle = start + 9000
+    content[middle : middle + 60] = bytes(60)
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"video.mp4: frame \d+ cannot be decoded"):
         list(read_clip(path))
