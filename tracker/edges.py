@@ -17,8 +17,8 @@ def is_soft(values: UInt8[np.ndarray, "H W"]) -> bool:
 
     Nearly all pixels are near black or near white, and those between are fewer than the white ones.
     """
-    white = np.count_nonzero(values >= 224)
-    between = np.count_nonzero(values >= 32) - white
+    white = int(np.count_nonzero(values >= 224))
+    between = int(np.count_nonzero(values >= 32)) - white
     return white > 0 and between <= min(white, 0.1 * values.size)
 
 

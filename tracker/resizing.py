@@ -1,5 +1,7 @@
 """Images and masks at another size, in NumPy alone: linear, and aligned to the centres of the pixels."""
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -20,6 +22,8 @@ def resize(
     return columns @ shrunk
 
 
+# The frames of a video all have one size.
+@lru_cache(maxsize=16)
 def resampling_matrix(length: int, to: int) -> Float[np.ndarray, "to length"]:
     """How much each of `length` pixels in a line gives to each of `to` pixels: a triangle about its centre.
 
