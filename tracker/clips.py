@@ -71,9 +71,11 @@ class ClipWriter:
     def __init__(self, path: Path, rate: float) -> None:
         import av
 
-        self.container: Any = av.open(str(path), "w", format="mp4")
+        self.container = av.open(str(path), "w", format="mp4")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        self.stream = self.container.add_stream(codec, rate=Fraction(rate).limit_denominator(1000))
+        stream = self.container.add_stream(codec, rate=Fraction(rate).limit_denominator(1000))
+        assert isinstance(stream, av.VideoStream)
+        self.stream = stream
         self.stream.pix_fmt = "yuv420p"
         # Its usual setting holds some fifty frames back.
         self.stream.options = {"preset": "veryfast"} if codec == "libx264" else {}
