@@ -171,6 +171,16 @@ def test_a_small_object_beside_a_large_one_is_not_taken_for_an_edge():
     np.testing.assert_array_equal(read(Image.fromarray(image)), labels)
 
 
+def test_a_dot_away_from_all_objects_is_no_edge():
+    image, expected = disc(scale=4)
+    values = np.array(image)
+    dot = next(value for value in range(100, 200) if value not in values)
+    values[70:72, 110] = dot
+    labels = read(Image.fromarray(values))
+    np.testing.assert_array_equal(labels == dot, values == dot)
+    np.testing.assert_array_equal(labels == 255, expected)
+
+
 def noise(mode):
     rng = np.random.default_rng(1)
     smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize((160, 120))

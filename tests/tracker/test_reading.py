@@ -79,6 +79,14 @@ def test_one_unreadable_frame_is_named(folder, broken):
     assert len(str(raised.value)) < 300
 
 
+def test_a_jpeg_that_was_cut_short_is_named(folder):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (18, 30, 3), np.uint8)).save(folder / "5.jpg")
+    (folder / "5.jpg").write_bytes((folder / "5.jpg").read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"5\.jpg: not a readable image"):
+        read_video(folder, folder / "mask.png", 16)
+
+
 def test_a_frame_of_another_size_is_named(folder):
     plain(COLOURS[0], (30, 19)).save(folder / "10.png")
     with pytest.raises(ValueError, match=r"10\.png has 19 × 30 pixels, expected those of 1\.png, 18 × 30"):
@@ -127,20 +135,22 @@ def huge_png(path, side):
 
 @pytest.mark.parametrize("side", [7000, 60_000])
 def test_a_huge_image_is_refused_before_it_is_decoded(folder, side):
+    before = Image.MAX_IMAGE_PIXELS
+    assert before is not None
     huge_png(folder / "2.png", side)
     with pytest.raises(ValueError, match=rf"2\.png: has {side} × {side} pixels, expected at most 40,000,000"):
         read_video(folder, folder / "mask.png", 16)
     huge_png(folder / "mask.png", side)
     with pytest.raises(ValueError, match=r"mask\.png: has .* \(raised by max_pixels\)"):
         read_video(folder, folder / "mask.png", 16)
-    before = Image.MAX_IMAGE_PIXELS
     with opened(folder / "2.png", max_pixels=side**2) as image:
         assert image.size == (side, side)
     assert before == Image.MAX_IMAGE_PIXELS
 
 
 def test_a_file_is_what_it_holds_not_what_it_is_called(folder):
-    (folder / "2.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 18\n%%EndComments\n")
+    """Pillow would read it, as it would one that starts another program."""
+    plain(COLOURS[1]).save(folder / "2.png", "PPM")
     with pytest.raises(ValueError, match=r"2\.png: not a readable image"):
         read_video(folder, folder / "mask.png", 16)
 
