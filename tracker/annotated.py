@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..files import read_npz
-from ..rules.packages import require
 from .data import Clip
+from .resizing import resize, resize_mask
 from .video import check_video
 
 
@@ -45,10 +45,7 @@ def read_annotated(path: str | os.PathLike[str], size: int) -> Clip:
 def _resized(
     frames: np.ndarray, masks: Bool[np.ndarray, "T K H W"], size: int
 ) -> tuple[Float[np.ndarray, "T S S 3"], Bool[np.ndarray, "T K S S"]]:
-    require("skimage", "resizing a video")
-    from skimage.transform import resize
-
-    images = [resize(frame, (size, size), anti_aliasing=True).clip(0, 1) for frame in frames]
-    flat = masks.reshape(-1, *masks.shape[-2:])
-    nearest = [resize(mask, (size, size), order=0, anti_aliasing=False) for mask in flat]
-    return np.stack(images), np.stack(nearest).astype(bool).reshape(*masks.shape[:2], size, size)
+    scale = 255 if frames.dtype == np.uint8 else 1
+    images = [(resize(frame, (size, size)) / scale).clip(0, 1) for frame in frames]
+    flat = [resize_mask(mask, (size, size)) for mask in masks.reshape(-1, *masks.shape[-2:])]
+    return np.stack(images), np.stack(flat).reshape(*masks.shape[:2], size, size)

@@ -20,7 +20,9 @@ def check_video(
     if len(frames) < 2:
         raise ValueError(f"frames has {len(frames)} frame(s), expected at least two: one to show, one to track in")
     images = [check_image(frame, index, size) for index, frame in enumerate(frames)]
-    return np.stack(images), check_masks(masks, size)
+    # A long video is not copied.
+    whole = frames if isinstance(frames, np.ndarray) and frames.dtype == np.float32 else np.stack(images)
+    return whole, check_masks(masks, size)
 
 
 def check_image(frame: Any, index: int, size: int) -> Float[np.ndarray, "S S 3"]:
@@ -35,7 +37,7 @@ def check_image(frame: Any, index: int, size: int) -> Float[np.ndarray, "S S 3"]
         return image.astype(np.float32) / 255
     if not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"frames[{index}] has colours from {image.min()} to {image.max()}, expected 0 to 1")
-    return image.astype(np.float32)
+    return image.astype(np.float32, copy=False)
 
 
 def check_masks(masks: Any, size: int) -> Float[np.ndarray, "K S S"]:
@@ -49,7 +51,10 @@ def check_masks(masks: Any, size: int) -> Float[np.ndarray, "K S S"]:
         raise ValueError(f"masks has shape {given.shape}, expected [{size},{size}] or [K,{size},{size}]")
     given = given.reshape(-1, size, size)
     if not np.isin(given, (0, 1)).all():
-        raise ValueError("masks has values besides 0 and 1, expected bool, or numbers 0 and 1")
+        raise ValueError(
+            "masks has values besides 0 and 1, expected bool, or numbers 0 and 1 "
+            "(masks.objects_of makes a mask of each label)"
+        )
     empty = np.flatnonzero(~given.any(axis=(1, 2)))
     if len(empty):
         raise ValueError(f"masks is empty for object {empty[0]}, expected at least one pixel of each object")
