@@ -23,9 +23,8 @@ def module():
 
 
 def draw(cells, memories, pointers, objects, frames):
-    curr, curr_pos = torch.randn(2, cells, frames, 16)
-    memory, memory_pos = torch.randn(2, cells * memories + pointers, objects, 8)
-    return curr, memory, curr_pos, memory_pos, pointers
+    frame, seen = (cells, frames, 16), (cells * memories + pointers, objects, 8)
+    return *(torch.randn(shape) for shape in (frame, seen, frame, seen)), pointers
 
 
 def compiled(module):
@@ -40,30 +39,28 @@ def compiled(module):
     return torch.compile(module, fullgraph=True, dynamic=True, backend=count), graphs
 
 
-@pytest.mark.parametrize("frame", ["each", "once", "expanded"])
-def test_a_growing_memory_takes_few_graphs(frame, module):
+def test_a_growing_memory_takes_few_graphs(module):
     call, graphs = compiled(module)
     with torch.no_grad():
-        # What one object or one memory is, the frame of each its own says.
-        for objects in (1, 2, 3) if frame == "each" else (2, 3):
-            for memories, pointers in GROWING if frame == "each" else GROWING[1:]:
-                given = draw(15, memories, pointers, objects, objects if frame == "each" else 1)
+        for objects in (1, 2, 3):
+            for memories, pointers in GROWING:
+                given = draw(16, memories, pointers, objects, objects)
+                torch.testing.assert_close(call(*given), module(*given), rtol=1e-4, atol=1e-5)
+    assert 0 < len(graphs) <= MOST_GRAPHS
+
+
+@pytest.mark.parametrize("frame", ["once", "expanded"])
+def test_a_frame_that_objects_share_takes_one_graph(frame, module):
+    """With 25 tokens, which are not the 4 × 4 of the config: the grid is guessed."""
+    call, graphs = compiled(module)
+    with torch.no_grad():
+        for objects in (2, 3):
+            for memories, pointers in GROWING[1:]:
+                curr, memory, curr_pos, *rest = draw(25, memories, pointers, objects, 1)
                 if frame == "expanded":
-                    curr, memory, curr_pos, *rest = given
-                    given = curr.expand(-1, objects, -1), memory, curr_pos.expand(-1, objects, -1), *rest
-                torch.testing.assert_close(
-                    call(*given, grid=(3, 5)), module(*given, grid=(3, 5)), rtol=1e-4, atol=1e-5
-                )
-    assert 0 < len(graphs) <= (MOST_GRAPHS if frame == "each" else 1)
-
-
-def test_a_grid_that_is_guessed_compiles(module):
-    """The square root of 25 tokens, which are not the 4 × 4 of the config."""
-    call, graphs = compiled(module)
-    with torch.no_grad():
-        for memories, pointers in GROWING[1:]:
-            given = draw(25, memories, pointers, 2, 2)
-            torch.testing.assert_close(call(*given), module(*given), rtol=1e-4, atol=1e-5)
+                    curr, curr_pos = (tokens.expand(-1, objects, -1) for tokens in (curr, curr_pos))
+                given = curr, memory, curr_pos, *rest
+                torch.testing.assert_close(call(*given), module(*given), rtol=1e-4, atol=1e-5)
     assert len(graphs) == 1
 
 
