@@ -73,8 +73,9 @@ def test_the_memories_grid_is_the_frames(backend: str, height: int, width: int) 
     bank.add(0, own(backend, draw(2, K, height, width)), own(backend, draw(2, C)), conditioning=True)
     query, position = (own(backend, draw(height * width, 2, C, seed=seed)) for seed in (1, 2))
     for call in (attention, ma.load(TINY, backend, WEIGHTS, device=None if backend == "reference" else "cpu")):
-        found = bank.attend(call, query, position, 1, 4)
-        told = bank.attend(call, query, position, 1, 4, grid=(height, width))
+        with torch.no_grad():
+            found = bank.attend(call, query, position, 1, 4)
+            told = bank.attend(call, query, position, 1, 4, grid=(height, width))
         np.testing.assert_array_equal(found, told)
     seen = bank.tokens(1, 4)
     turned = attention(query, seen.memory, position, seen.memory_pos, seen.num_obj_ptr_tokens, (width, height))
@@ -239,7 +240,7 @@ def loops(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(loops(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_banks_agree_and_forgetting_changes_nothing(
     changes: dict[str, Any], backwards: bool, training: bool, seed: int
