@@ -276,6 +276,7 @@ def test_scores_of_all_libraries(backend: str, score: Any) -> None:
     # Frame 2 alone was good, and 5 is the newest.
     assert bank.tokens(6, 9).memory_frames == (0, 2, 5)
     bank.remove(2)
+    assert 2 not in bank.scores
     assert bank.tokens(6, 9).memory_frames == (0, 5)
     bank.add(2, own(backend, draw(1, K, 1, 2)), score=0.39)
     assert bank.tokens(6, 9).memory_frames == (0, 5)
