@@ -6,7 +6,7 @@ import torch
 from memory_attention.accelerated.attention import Attention
 
 
-@pytest.mark.parametrize("forced", [{}, {"memory_space": True}, {"kernel": "tiles"}])
+@pytest.mark.parametrize("forced", [{}, {"memory_space": True}, {"kernel": "tiled"}])
 def test_training_without_gradients_drops_out(forced: dict[str, object]) -> None:
     attention = Attention(16, 2, dropout=0.5, kv_in_dim=6)
     for name, value in forced.items():
