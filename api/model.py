@@ -150,7 +150,8 @@ class Model:
         arrays = {name: _plain(value, name, type(curr)) for name, value in given.items() if value is not None}
         checked = self._checks(curr)
         fine = checked and warn_of_numbers(arrays, self.dtype, stacklevel=3)
-        result = self.network(*(arrays.get(name) for name in given), num_obj_ptr_tokens, grid, record)
+        positions = arrays.get("curr_pos"), arrays.get("memory_pos")
+        result = self.network(arrays["curr"], arrays["memory"], *positions, num_obj_ptr_tokens, grid, record)
         if fine and not np.isfinite(largest_magnitudes([result])[0]):
             message = "the result has values that are NaN or infinite, though the inputs have none"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
