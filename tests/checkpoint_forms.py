@@ -1,6 +1,7 @@
 """The forms of a checkpoint: the names of SAM 2, of SAM 3 and of Hugging Face's models, and their files."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -92,3 +93,16 @@ def check_one_clear_line(error):
     assert len(message) <= 400
     for advice in ("weights_only", "safe_globals", "http", "arbitrary"):
         assert advice not in message
+
+
+def write_shards(folder, tensors, count, suffix=".safetensors"):
+    """Hugging Face's form: the tensors over so many files, and an index of them."""
+    places = {}
+    for number in range(count):
+        file = f"model-{number + 1:05}-of-{count:05}{suffix}"
+        own = dict(list(tensors.items())[number::count])
+        save_file(own, folder / file) if suffix == ".safetensors" else torch.save(own, folder / file)
+        places |= dict.fromkeys(own, file)
+    index = folder / f"model{suffix}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 3}, "weight_map": places}))
+    return index

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import memory_attention as ma
-from checkpoint_forms import WRITERS, all_weights, check_one_clear_line
+from checkpoint_forms import WRITERS, all_weights, check_one_clear_line, write_shards
 
 CONFIG = ma.load_config("tiny")
 WEIGHTS = all_weights(CONFIG)
@@ -28,19 +28,6 @@ def same(read, expected):
     assert read.keys() == expected.keys()
     for name, weight in expected.items():
         np.testing.assert_array_equal(read[name], weight, err_msg=name)
-
-
-def write_shards(folder, tensors, count, suffix=".safetensors"):
-    """Hugging Face's form: the tensors over so many files, and an index of them."""
-    places = {}
-    for number in range(count):
-        file = f"model-{number + 1:05}-of-{count:05}{suffix}"
-        own = dict(list(tensors.items())[number::count])
-        save_file(own, folder / file) if suffix == ".safetensors" else torch.save(own, folder / file)
-        places |= dict.fromkeys(own, file)
-    index = folder / f"model{suffix}.index.json"
-    index.write_text(json.dumps({"metadata": {"total_size": 3}, "weight_map": places}))
-    return index
 
 
 @given(
