@@ -150,3 +150,14 @@ def test_attention_dropout_acts_on_the_weights():
     outputs = [attention.out_proj((value * torch.tensor([[a], [b]])).flatten(-2)) for a in (0, 2) for b in (0, 2)]
     result = attention(one, one, one)
     assert any(torch.allclose(result, output, atol=1e-6) for output in outputs)
+
+
+def test_the_kernel_is_asked_for_the_dropout_in_training_only(monkeypatch):
+    asked, plain = [], attention_module.scaled_dot_product_attention
+    monkeypatch.setattr(
+        attention_module, "scaled_dot_product_attention", lambda *given: (asked.append(given[3]), plain(*given))[1]
+    )
+    attention, x = Attention(8, 2, dropout=0.2), torch.randn(1, 5, 8)
+    for training in (True, False):
+        attention.train(training)(x, x, x)
+    assert asked == [0.2, 0.0]

@@ -61,3 +61,38 @@ def test_a_trial_leaves_the_random_numbers_alone():
     torch.manual_seed(0)
     choice._trial(Problem(1, 1, 4, 4, 4, 4, torch.float32, CPU), Form(True, "math"))
     assert torch.equal(torch.randn(3), expected)
+
+
+def test_logits_are_counted_over_objects_and_heads(monkeypatch):
+    several = Problem(3, 2, 50, 200, 64, 16, torch.float32, CPU)
+    monkeypatch.setattr(choice, "FEW_LOGITS", 3 * 2 * 50 * 200)
+    assert choose_form(several) == Form(True, "tiled")
+    monkeypatch.setattr(choice, "FEW_LOGITS", 3 * 2 * 50 * 200 + 1)
+    assert choose_form(several) == PLAIN
+
+
+def test_two_memories_of_a_32_by_32_grid_are_large():
+    assert choose_form(problem(32 * 32, 2 * 32 * 32)) == Form(True, "tiled")
+    assert choose_form(problem(32 * 32, 2 * 32 * 32 - 1)) == PLAIN
+
+
+def test_a_trace_leaves_the_kernel_to_pytorch():
+    """A CPU's values stay in memory space for the tiles' sake only, a GPU's for any kernel."""
+    full = problem(4096, 28736)
+    assert choose_form(full, traced=True) == PLAIN
+    assert choose_form(full._replace(device=GPU), traced=True) == Form(True, "pytorch")
+    assert choose_form(problem(4096, 4096, 256, device=GPU), traced=True) == PLAIN
+    assert choose_form(full._replace(device=torch.device("mps"))) == PLAIN
+
+
+def test_a_trial_has_the_sizes_of_the_problem(monkeypatch):
+    shapes = []
+    monkeypatch.setattr(
+        choice,
+        "scaled_dot_product_attention",
+        lambda *given, kernel: shapes.append([tuple(x.shape) for x in given]),
+    )
+    small = Problem(2, 3, 5, 7, 8, 4, torch.float32, CPU)
+    for space, width in ((True, 4), (False, 8)):
+        choice._trial(small, Form(space, "math"), turns=1)
+        assert shapes.pop() == [(2, 3, 5, 8), (2, 3, 7, 8), (2, 3, 7, width)]

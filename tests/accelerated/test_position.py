@@ -13,6 +13,7 @@ from cases import drawn, seeds
 from memory_attention import accelerated
 from memory_attention.accelerated import position
 from memory_attention.accelerated.position import rotary_table, rotate
+from memory_attention.tolerances import EPSILON
 
 CONFIG = ma.load_config("tiny")
 LACKING = torch.device("meta")
@@ -82,3 +83,15 @@ def test_rotation_takes_any_layout(seed, layout, offset, padding):
     out = torch.empty(x.shape, dtype=x.dtype)
     rotate(x, table, out=out)
     assert torch.equal(out, rotate(x, table))
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@given(seed=seeds, sides=st.tuples(st.integers(1, 5), st.integers(1, 5)), quarters=st.integers(1, 6))
+def test_half_precision_is_turned_in_float32(half, seed, sides, quarters):
+    """Rounded once, at the end: each number is within half a unit in its own last place."""
+    dtype = getattr(torch, half)
+    x = drawn(seed, sides[0] * sides[1], 4 * quarters).to(dtype)
+    truth = rotate(x.double(), rotary_table(*sides, 4 * quarters, 10000.0, "cpu", torch.float64))
+    result = rotate(x, rotary_table(*sides, 4 * quarters, 10000.0, "cpu", dtype))
+    assert result.dtype == dtype
+    torch.testing.assert_close(result.double(), truth, rtol=0.501 * EPSILON[half], atol=1e-6)

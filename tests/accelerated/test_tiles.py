@@ -1,5 +1,6 @@
 """Tiles are softmax, whatever their size, and leave threads and counters as they were."""
 
+import contextlib
 import multiprocessing
 import threading
 
@@ -114,12 +115,14 @@ def _in_a_child() -> None:
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
-def test_tiles_in_a_forked_process(threads):
-    """A child inherits the pool of threads, but none of its threads."""
+@pytest.mark.parametrize("held", [False, True])
+def test_tiles_in_a_forked_process(held, threads):
+    """A child inherits the pool of threads, but none of its threads, and the lock, but not who holds it."""
     threads(2)
     _in_a_child()
     child = multiprocessing.get_context("fork").Process(target=_in_a_child)
-    child.start()
+    with tiles._making if held else contextlib.nullcontext():
+        child.start()
     child.join(60)
     exit_code = child.exitcode
     child.kill()

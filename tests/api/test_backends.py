@@ -119,3 +119,25 @@ def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even(seed, scale):
     drawn = np.random.default_rng(seed).standard_normal(100).astype(np.float32) * np.float32(scale)
     array = np.concatenate([near[np.isfinite(near)], drawn])
     np.testing.assert_array_equal(round_to_bfloat16(array), torch.from_numpy(array).bfloat16().float().numpy())
+
+
+@pytest.mark.parametrize("backend", ["reference", "accelerated"])
+def test_weights_and_inputs_are_copied(backend):
+    """What a caller does to his arrays afterwards is nothing to a model."""
+    weights = ma.draw_weights(CONFIG, seed=2)
+    model = ma.load(CONFIG, backend, weights, device="cpu")
+    before = model(*INPUTS)
+    for array in weights.values():
+        array += 1
+    np.testing.assert_array_equal(model(*INPUTS), before)
+
+
+def test_the_reference_rounds_weights_and_inputs_to_bfloat16():
+    def rounded(array):
+        return round_to_bfloat16(array) if isinstance(array, np.ndarray) else array
+
+    weights = ma.draw_weights(CONFIG, seed=2)
+    narrow = {name: rounded(weight) for name, weight in weights.items()}
+    expected = ma.load(CONFIG, "reference", narrow)(*map(rounded, INPUTS))
+    np.testing.assert_array_equal(ma.load(CONFIG, "reference", weights, dtype="bfloat16")(*INPUTS), expected)
+    assert np.abs(ma.load(CONFIG, "reference", weights)(*INPUTS) - expected).max() > 1e-4

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import memory_attention as ma
-from memory_attention.compare import StepDifference
+from memory_attention.compare import StepDifference, _difference
 from memory_attention.inputs import Inputs, draw_inputs
 from memory_attention.tolerances import BOUNDS
 
@@ -53,3 +53,19 @@ def test_errors_are_relative_to_the_largest_of_the_first_model():
     step = ma.compare(model, other, *INPUTS)[-1]
     assert step.largest_error == pytest.approx(np.abs(truth - result).max())
     assert step.relative_error == pytest.approx(np.abs(truth - result).max() / np.abs(truth).max())
+
+
+def test_the_bound_is_that_of_the_coarser_dtype_whichever_model_has_it():
+    coarse, fine = (ma.load(CONFIG, dtype=dtype) for dtype in ("bfloat16", "float32"))
+    for pair in ((coarse, fine), (fine, coarse)):
+        assert min(step.bound for step in ma.compare(*pair, *INPUTS)) == BOUNDS["bfloat16"]
+
+
+def test_where_the_truth_is_zero_the_error_itself_counts():
+    assert _difference("norm", np.zeros((2, 3)), np.full((2, 3), 0.5), 1e-5).relative_error == 0.5
+    assert _difference("norm", np.zeros((2, 3)), np.zeros((2, 3)), 1e-5).within
+
+
+def test_other_shapes_are_no_small_error():
+    with pytest.raises(ValueError, match=r"norm has shape \(2, 3\), expected \(1, 3\)"):
+        _difference("norm", np.ones((1, 3)), np.ones((2, 3)), 1e-5)

@@ -173,3 +173,16 @@ def test_a_pickle_that_wants_to_run_code_is_refused(suffix, tmp_path):
     with pytest.raises(ValueError, match="refused"):
         ma.load(CONFIG, weights=tmp_path / "bare.pt")
     assert not mark.exists()
+
+
+def test_colons_in_a_path(weights, tmp_path):
+    """A file of the whole name comes first; else the part follows the last two colons."""
+    whole, folder = tmp_path / "a::ema", tmp_path / "run::3"
+    folder.mkdir()
+    named = tensors(weights)
+    torch.save(named, whole)
+    doubled = {name: 2 * tensor for name, tensor in named.items()}
+    torch.save({"model": named, "ema": doubled}, folder / "trained.pt")
+    for path, factor in ((str(whole), 1), (f"{folder}/trained.pt::ema", 2), (f"{folder}/trained.pt::model", 1)):
+        for name, weight in ma.read_weights(path, CONFIG).items():
+            np.testing.assert_array_equal(weight, factor * weights[name])

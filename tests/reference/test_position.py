@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cases import grids, seeds
 from memory_attention.reference.position import rotary_angles, rotate, sine_encoding_1d, sine_encoding_2d
+from memory_attention.tolerances import EPSILON
 
 
 def test_rotary_angles_by_hand():
@@ -55,3 +56,13 @@ def test_a_score_depends_on_the_offset_only(seed, places, shift):
 
     assert np.isclose(score(0, 0), score(shift, 0), atol=1e-12)
     assert np.isclose(score(0, 0), score(0, shift), atol=1e-12)
+
+
+@given(seed=seeds, grid=grids, quarters=st.integers(1, 6))
+def test_half_precision_is_turned_in_float32(seed, grid, quarters):
+    """Rounded once, at the end: each number is within half a unit in its own last place."""
+    x = np.random.default_rng(seed).standard_normal((grid[0] * grid[1], 4 * quarters)).astype(np.float16)
+    angles = rotary_angles(*grid, 4 * quarters)
+    truth, result = rotate(x.astype(np.float64), angles), rotate(x, angles)
+    assert result.dtype == np.float16
+    np.testing.assert_allclose(result, truth, rtol=0.501 * EPSILON["float16"], atol=1e-6)
