@@ -15,7 +15,9 @@ def check_one_device(module: nn.Module) -> None:
         seen.setdefault(str(parameter.device), name)
     if len(seen) > 1:
         (device, name), (other, another) = list(seen.items())[:2]
-        raise ValueError(f"memory_attention.{name} is on {device} but {another} is on {other}, expected one device")
+        raise ValueError(
+            f"memory_attention.{name} is on {device} but {another} is on {other}, expected one device"
+        )
 
 
 def check_own_forwards(module: nn.Module, parts: Iterable[nn.Module]) -> None:

@@ -32,7 +32,9 @@ def accelerate(model: Model) -> Model:
         if is_twin(original) or isinstance(original, MemoryAttention):
             raise ValueError(f"the {NAME} of {type(model).__name__} is ours already")
         if hasattr(original, "_orig_mod"):
-            raise ValueError(f"the {NAME} of {type(model).__name__} is compiled: accelerate first, then compile it")
+            raise ValueError(
+                f"the {NAME} of {type(model).__name__} is compiled: accelerate first, then compile it"
+            )
         twins[original] = _twin(original)
     for parent, original in places:
         setattr(parent, NAME, twins[original])
@@ -59,14 +61,16 @@ def _places(model: nn.Module, call: str) -> Iterator[tuple[nn.Module, nn.Module]
         raise TypeError(f"model is {type(model).__name__}, expected a torch.nn.Module that holds a {NAME}")
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         raise RuntimeError(f"{call} inside torch.compile or a trace: call it before, on the model")
-    found = [(parent, parent._modules[NAME]) for parent in model.modules() if parent._modules.get(NAME) is not None]
+    found = [
+        (parent, parent._modules[NAME]) for parent in model.modules() if parent._modules.get(NAME) is not None
+    ]
     if not found:
         raise ValueError(f"model is {type(model).__name__}, in which no module is called {NAME}")
     yield from found
 
 
 def _twin(original: nn.Module) -> nn.Module:
-    if type(original).__module__.partition(".")[0] == "transformers":
+    if any(kind.__module__.startswith("transformers.") for kind in type(original).__mro__):
         from .transformers import plan
     else:
         plan = sam2.plan

@@ -64,6 +64,7 @@ class HostedMemoryAttention(MemoryAttention):
     """Our memory attention under the host's names and with its call."""
 
     host: ClassVar[type[nn.Module]]
+    grid: tuple[int, int]
     pos_enc_at_input = True
     batch_first = True
 
@@ -98,6 +99,8 @@ class HostedMemoryAttention(MemoryAttention):
             current_vision_position_embeddings,
             memory_posision_embeddings,
             num_object_pointer_tokens,
+            # The host knows no other, and guesses none.
+            self.grid,
         )
         return result.transpose(0, 1)[None]
 
@@ -158,7 +161,8 @@ def plan(module: Any) -> dict[nn.Module, Part]:
             f"memory_attention has {len(module.layers)} layers, expected "
             f"{config.memory_attention_num_layers} by memory_attention_num_layers"
         )
-    parts = {module: Part(KINDS[type(module)])}
+    columns, rows = config.memory_attention_rope_feat_sizes
+    parts = {module: Part(KINDS[type(module)], {"grid": (rows, columns)})}
     for index, layer in enumerate(module.layers):
         where = f"memory_attention.layers.{index}"
         said_by = "memory_attention_hidden_size and memory_attention_feed_forward_hidden_size"
@@ -168,18 +172,9 @@ def plan(module: Any) -> dict[nn.Module, Part]:
         for name, memory in (("self_attn", width), ("cross_attn_image", MEMORY_DIM)):
             attention = getattr(layer, name)
             _check_widths(attention, f"{where}.{name}", memory, config)
-            parts[attention] = Part(HostedAttention, _settings(config))
+            rotation = {"rope_theta": _theta(config), "feat_sizes": (columns, rows)}
+            parts[attention] = Part(HostedAttention, {"kernel": None, "memory_space": None, **rotation})
     return parts | norms(module)
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    """What ours keeps and the host's does not."""
-    return {
-        "kernel": None,
-        "memory_space": None,
-        "rope_theta": _theta(config),
-        "feat_sizes": tuple(config.memory_attention_rope_feat_sizes),
-    }
 
 
 def _theta(config: Any) -> float:

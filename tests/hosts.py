@@ -103,7 +103,11 @@ def sam3_config(**changes):
         "backbone_feature_sizes": [[SIDE // stride] * 2 for stride in (4, 8, STRIDE)],
         "scale_factors": [4.0, 2.0, 1.0, 0.5],
     }
-    return small_config(Sam3TrackerVideoConfig, vision, **changes)
+    config = small_config(Sam3TrackerVideoConfig, vision)
+    # Its image size sets the grid too, so what differs comes last.
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return config
 
 
 def sam2_model():
