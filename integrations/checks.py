@@ -15,9 +15,7 @@ def check_one_device(module: nn.Module) -> None:
         seen.setdefault(str(parameter.device), name)
     if len(seen) > 1:
         (device, name), (other, another) = list(seen.items())[:2]
-        raise ValueError(
-            f"memory_attention.{name} is on {device} but {another} is on {other}, expected one device"
-        )
+        raise ValueError(f"memory_attention.{name} is on {device}, {another} on {other}: expected one device")
 
 
 def check_own_forwards(module: nn.Module, parts: Iterable[nn.Module]) -> None:
@@ -39,5 +37,6 @@ def check_width(where: str, linear: Any, channels_in: int, channels_out: int, sa
     found = (getattr(linear, "in_features", None), getattr(linear, "out_features", None))
     if found != (channels_in, channels_out):
         raise ValueError(
-            f"{where} maps {found[0]} channels to {found[1]}, expected {channels_in} to {channels_out} by {said_by}"
+            f"{where} maps {found[0]} channels to {found[1]}, "
+            f"expected {channels_in} to {channels_out} by {said_by}"
         )

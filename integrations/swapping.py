@@ -1,6 +1,5 @@
 """The two calls: ours takes the place of a model's memory attention, and gives it back."""
 
-from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
@@ -26,18 +25,10 @@ def accelerate(model: Model) -> Model:
     a memory attention, with one that is accelerated already, that is another network than SAM 2's, is of
     other widths than its config says, or is spread over devices. The model is then as it was.
     """
-    places = list(_places(model, "accelerate"))
-    twins = {}
-    for _, original in places:
-        if is_twin(original) or isinstance(original, MemoryAttention):
-            raise ValueError(f"the {NAME} of {type(model).__name__} is ours already")
-        if hasattr(original, "_orig_mod"):
-            raise ValueError(
-                f"the {NAME} of {type(model).__name__} is compiled: accelerate first, then compile it"
-            )
-        twins[original] = _twin(original)
-    for parent, original in places:
-        setattr(parent, NAME, twins[original])
+    places = _places(model, "accelerate")
+    twins = [_twin(original) for _, original in places]
+    for (parent, _), twin in zip(places, twins, strict=True):
+        setattr(parent, NAME, twin)
     return model
 
 
@@ -47,29 +38,33 @@ def restore(model: Model) -> Model:
     Weights, mode, device and dtype are as they were left. Raises `TypeError` for what is no module,
     `RuntimeError` inside `torch.compile`, and `ValueError` for a model that is not accelerated.
     """
-    places = list(_places(model, "restore"))
+    places = _places(model, "restore")
     if not any(is_twin(module) for _, module in places):
-        raise ValueError(f"the {NAME} of {type(model).__name__} is not accelerated: there is nothing to restore")
+        raise ValueError(f"the {NAME} of this {type(model).__name__} is not accelerated: nothing to restore")
     for parent, module in places:
         setattr(parent, NAME, original_of(module))
     return model
 
 
-def _places(model: nn.Module, call: str) -> Iterator[tuple[nn.Module, nn.Module]]:
+def _places(model: nn.Module, call: str) -> list[tuple[nn.Module, nn.Module]]:
     """Every memory attention in the model, with the module that holds it."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {type(model).__name__}, expected a torch.nn.Module that holds a {NAME}")
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         raise RuntimeError(f"{call} inside torch.compile or a trace: call it before, on the model")
-    found = [
-        (parent, parent._modules[NAME]) for parent in model.modules() if parent._modules.get(NAME) is not None
-    ]
+    places = [(parent, parent._modules.get(NAME)) for parent in model.modules()]
+    found = [(parent, module) for parent, module in places if module is not None]
     if not found:
         raise ValueError(f"model is {type(model).__name__}, in which no module is called {NAME}")
-    yield from found
+    return found
 
 
 def _twin(original: nn.Module) -> nn.Module:
+    """Ours in place of the original, if it is one that ours computes as well."""
+    if is_twin(original) or isinstance(original, MemoryAttention):
+        raise ValueError(f"the model's {NAME} is ours already")
+    if hasattr(original, "_orig_mod"):
+        raise ValueError(f"the model's {NAME} is compiled: accelerate first, then compile it")
     if any(kind.__module__.startswith("transformers.") for kind in type(original).__mro__):
         from .transformers import plan
     else:

@@ -23,18 +23,16 @@ KERNELS = ("eager", "sdpa", "flex_attention")
 """The host's names for the same softmax; flash attention has many."""
 
 
+def called(theirs: str) -> Any:
+    """What the host has under another name."""
+    return property(lambda module: getattr(module, theirs))
+
+
 class HostedAttention(RoPEAttention):
     """Our attention under the host's names."""
 
-    @property
-    def out_proj(self) -> nn.Module:
-        """The host's `o_proj`."""
-        return self.o_proj
-
-    @property
-    def num_heads(self) -> int:
-        """The host's `num_attention_heads`."""
-        return self.num_attention_heads
+    num_heads = called("num_attention_heads")
+    out_proj = called("o_proj")
 
 
 class HostedLayer(MemoryAttentionLayer):
@@ -43,21 +41,7 @@ class HostedLayer(MemoryAttentionLayer):
     pos_enc_at_attn = False
     pos_enc_at_cross_attn_keys = True
     pos_enc_at_cross_attn_queries = False
-
-    @property
-    def norm1(self) -> nn.Module:
-        """The host's `layer_norm1`."""
-        return self.layer_norm1
-
-    @property
-    def norm2(self) -> nn.Module:
-        """The host's `layer_norm2`."""
-        return self.layer_norm2
-
-    @property
-    def norm3(self) -> nn.Module:
-        """The host's `layer_norm3`."""
-        return self.layer_norm3
+    norm1, norm2, norm3 = (called(f"layer_norm{number}") for number in (1, 2, 3))
 
 
 class HostedMemoryAttention(MemoryAttention):
@@ -67,23 +51,14 @@ class HostedMemoryAttention(MemoryAttention):
     grid: tuple[int, int]
     pos_enc_at_input = True
     batch_first = True
+    norm = called("layer_norm")
 
     def __init__(self, config: Any) -> None:
         """Build the host's, and be its twin: so the host's patch mapping calls it."""
         original = self.host(config)
-        vars(self).update(vars(twin_of(original, plan(original))))
+        self.__dict__.update(vars(twin_of(original, plan(original))))
 
-    @property
-    def norm(self) -> nn.Module:
-        """The host's `layer_norm`."""
-        return self.layer_norm
-
-    @property
-    def d_model(self) -> int:
-        """The host's `memory_attention_hidden_size`."""
-        return self.config.memory_attention_hidden_size
-
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         current_vision_features: Float[Tensor, "N _B C"],
         memory: Float[Tensor, "M _B K"],
@@ -162,7 +137,7 @@ def plan(module: Any) -> dict[nn.Module, Part]:
             f"{config.memory_attention_num_layers} by memory_attention_num_layers"
         )
     columns, rows = config.memory_attention_rope_feat_sizes
-    parts = {module: Part(KINDS[type(module)], {"grid": (rows, columns)})}
+    parts = {module: Part(KINDS[type(module)], {"d_model": width, "grid": (rows, columns)})}
     for index, layer in enumerate(module.layers):
         where = f"memory_attention.layers.{index}"
         said_by = "memory_attention_hidden_size and memory_attention_feed_forward_hidden_size"

@@ -21,9 +21,9 @@ def twin_of(module: nn.Module, plan: Mapping[nn.Module, Part]) -> nn.Module:
     children = {name: child if child is None else twin_of(child, plan) for name, child in module._modules.items()}
     if module not in plan and children == module._modules:
         return module
-    kind, settings = plan.get(module, Part(type(module)))
-    twin = kind.__new__(kind)
-    vars(twin).update(vars(module), _modules=children, twin_of=module, **settings)
+    part = plan.get(module, Part(type(module)))
+    twin = part.kind.__new__(part.kind)
+    twin.__dict__.update(vars(module), _modules=children, twin_of=module, **part.settings)
     return twin
 
 

@@ -10,9 +10,7 @@ from memory_attention.accelerated import MemoryAttention
 
 @pytest.mark.parametrize("call", [ma.accelerate, ma.restore])
 def test_no_model(call):
-    with pytest.raises(
-        TypeError, match=r"model is dict, expected a torch\.nn\.Module that holds a memory_attention"
-    ):
+    with pytest.raises(TypeError, match=r"model is dict, expected a torch\.nn\.Module"):
         call({"model": 1})
 
 
@@ -27,7 +25,7 @@ def test_a_model_without_memory_attention(call):
 def test_a_model_of_ours():
     model = nn.Module()
     model.memory_attention = MemoryAttention.from_config(ma.load_config("tiny").memory_attention)
-    with pytest.raises(ValueError, match="Module is ours already"):
+    with pytest.raises(ValueError, match="is ours already"):
         ma.accelerate(model)
 
 

@@ -1,14 +1,14 @@
-"""Models of `transformers` with our memory attention: the same masks, gradients, names and calls as with their own."""
+"""Models of `transformers` with our memory attention: the same masks, gradients and names as with their own."""
 
 import copy
 import io
 
 import pytest
 import torch
-from hosts import frame_inputs, randomise, sam2_config, sam2_model, sam3_config, sam3_model, track
 from torch import nn
 
 import memory_attention as ma
+from hosts import frame_inputs, randomise, sam2_config, sam2_model, sam3_config, sam3_model, track
 from memory_attention.accelerated import MemoryAttention
 from memory_attention.integrations import register, unregister
 from memory_attention.tolerances import bound
@@ -178,7 +178,7 @@ def test_training_drops_what_the_host_drops():
 
 def test_weights_are_shared_under_the_hosts_names(tmp_path):
     model = sam2_model()
-    before = {name: parameter for name, parameter in model.named_parameters()}
+    before = dict(model.named_parameters())
     state = {name: value.data_ptr() for name, value in model.state_dict().items()}
     original = model.memory_attention
     ma.accelerate(model)
@@ -334,9 +334,9 @@ BAD = {
     "attention is 'somebodys', which ours would pass over": set_in_config(
         _attn_implementation_internal="somebodys"
     ),
-    r"layers.0.self_attn.q_proj.weight is on cpu but layers.1.linear2.weight is on meta": lambda model: layers(
-        model
-    )[1].linear2.to("meta"),
+    r"layers.0.self_attn.q_proj.weight is on cpu, layers.1.linear2.weight on meta": lambda model: layers(model)[
+        1
+    ].linear2.to("meta"),
     "layers.1.self_attn has hooks": lambda model: layers(model)[1].self_attn.register_forward_hook(print),
     "layers.0 has another forward": lambda model: setattr(layers(model)[0], "forward", print),
     "memory_attention has another forward": lambda model: model.memory_attention.compile(backend="eager"),
@@ -359,11 +359,11 @@ def test_what_does_not_fit_is_refused_and_stays(message):
 
 def test_calls_out_of_turn():
     model = holder()
-    with pytest.raises(ValueError, match="Holder is not accelerated: there is nothing to restore"):
+    with pytest.raises(ValueError, match="Holder is not accelerated: nothing to restore"):
         ma.restore(model)
     ma.accelerate(model)
     twin = model.memory_attention
-    with pytest.raises(ValueError, match="Holder is ours already"):
+    with pytest.raises(ValueError, match="is ours already"):
         ma.accelerate(model)
     assert model.memory_attention is twin
     ma.restore(model)
