@@ -3,16 +3,15 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
 
 from ..configs.schema import check_head_widths
 from ..rules.contract import check_pointers
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.record import Record, unrecorded
-from .choice import PLAIN, Form, Problem, choose_form
+from .choice import Form
 from .kernels import scaled_dot_product_attention
-from .position import kept_rotary_table, rotary_table, rotate
-from .tracing import is_derived_forwards, is_plain_linear, is_traced
+from .position import rotary_table_for, rotate
+from .ways import way_of_attention
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -90,12 +89,11 @@ class Attention(nn.Module):
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
         form = self._form(query, key, v, record)
+        value = v if form.memory_space else record("v", split_heads(self.v_proj(v), self.num_heads))
+        query, key = self._encode(query, key, num_k_exclude_rope, grid, record, form.in_place)
         if form.memory_space:
-            query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
             heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
         else:
-            value = record("v", split_heads(self.v_proj(v), self.num_heads))
-            query, key = self._encode(query, key, num_k_exclude_rope, grid, record)
             dropout = self.dropout_p if self.training else 0.0
             heads = scaled_dot_product_attention(query, key, value, dropout, form.kernel)
         return record("out", self.out_proj(record("attended", merge_heads(heads))))
@@ -107,18 +105,8 @@ class Attention(nn.Module):
         v: Float[Tensor, "B M K"],
         record: Record = unrecorded,
     ) -> Form:
-        """The form and kernel of this call."""
-        if is_derived_forwards():
-            return Form(False, self.kernel or "math")
-        asked = any(tensor.requires_grad for tensor in (query, key, v, *self.v_proj.parameters()))
-        if self.training or (torch.is_grad_enabled() and asked):
-            return PLAIN
-        unseen = record is unrecorded and is_plain_linear(self.v_proj)
-        memory_space = self.memory_space if unseen else False
-        batch, heads, num_keys, head_dim = key.shape
-        sizes = (batch, heads, query.shape[2], num_keys, head_dim, v.shape[-1])
-        problem = Problem(*sizes, query.dtype, query.device)
-        return choose_form(problem, self.kernel, memory_space, is_traced(query))
+        """Which way this call takes."""
+        return way_of_attention(self, query, key, v, record)
 
     def _encode(
         self,
@@ -127,6 +115,7 @@ class Attention(nn.Module):
         num_k_exclude_rope: int,
         grid: tuple[int, int] | None,
         record: Record,
+        in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
         return query, key
 
@@ -162,25 +151,24 @@ class RoPEAttention(Attention):
         num_k_exclude_rope: int,
         grid: tuple[int, int] | None,
         record: Record,
+        in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
-        """Rotate every query, and every key but the last `num_k_exclude_rope`: each frame's keys as one grid."""
-        num_queries, head_dim = query.shape[-2:]
+        """Rotate every query, and every key but the last `num_k_exclude_rope`: each frame's keys as one grid.
+
+        `in_place` writes the rotated keys over `key`.
+        """
+        num_queries = query.shape[-2]
         height, width = grid_of(num_queries, grid, self.feat_sizes)
         check_pointers(num_k_exclude_rope, key.shape[-2])
         num_rotated = key.shape[-2] - num_k_exclude_rope
         frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
 
-        make_table = rotary_table if is_traced(query) else kept_rotary_table
-        table = make_table(height, width, head_dim, self.rope_theta, query.device, query.dtype)
+        table = rotary_table_for(query, height, width, self.rope_theta)
         query = record("q_rotated", rotate(query, table))
-        learning = torch.is_grad_enabled() and key.requires_grad
-        if table.dtype == key.dtype and not learning and not is_traced(key):
-            # In place where nobody else holds the keys.
-            held = record is not unrecorded or not is_plain_linear(self.k_proj) or _has_any_global_hook()
-            turned = key.clone(memory_format=torch.contiguous_format) if held else key
-            spatial = turned[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
-            rotate(spatial, table, out=spatial)
+        framed = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
+        if in_place:
+            rotate(framed, table, out=framed)
+            turned = key
         else:
-            spatial = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
-            turned = torch.cat([rotate(spatial, table).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
+            turned = torch.cat([rotate(framed, table).flatten(2, 3), key[:, :, num_rotated:]], dim=2)
         return query, record("k_rotated", turned)

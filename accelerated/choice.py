@@ -15,10 +15,11 @@ FEW_LOGITS = 2**21
 
 
 class Form(NamedTuple):
-    """Values in memory space or projected for every head, and the kernel."""
+    """Values in memory space or projected for every head, the kernel, and keys rotated where they lie or not."""
 
     memory_space: bool
     kernel: str
+    in_place: bool = False
 
 
 class Problem(NamedTuple):

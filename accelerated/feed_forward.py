@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.module import _has_any_global_hook
 
 from ..rules.record import Record, unrecorded
 from .norm import LayerNorm
-from .tracing import is_hooked, is_plain_linear, is_traced
+from .ways import tokens_at_once
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -40,13 +39,9 @@ def feed_forward(
         hidden = record("linear1", linear1(record("norm3", norm(tokens))))
         return record("linear2", linear2(dropout(record("activation", activation(hidden)))))
 
-    plain = is_plain_linear(linear1) and is_plain_linear(linear2) and type(norm) is LayerNorm
-    seen = is_hooked(norm) or is_hooked(dropout) or _has_any_global_hook() or record is not unrecorded
-    recorded = is_traced(x) or torch.is_grad_enabled()
-    # A trace would keep what it is asked of the sizes, so it is not asked.
-    if plain and not seen and not recorded and x.device.type == "cpu" and len(x) * x.shape[1] > TOKENS_AT_ONCE:
-        parts = x.flatten(0, 1).split(TOKENS_AT_ONCE)
-        updated = torch.cat([update(part) for part in parts]).view(x.shape)
-    else:
+    at_once = tokens_at_once(x, TOKENS_AT_ONCE, norm, linear1, dropout, linear2, record)
+    if at_once is None:
         updated = update(x)
+    else:
+        updated = torch.cat([update(part) for part in x.flatten(0, 1).split(at_once)]).view(x.shape)
     return record("feed_forward", x + dropout_residual(updated))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .tiles import tiled_attention
-from .tracing import is_traced
+from .tracing import fused_choice, is_traced
 
 Kernel = Callable[..., Tensor]
 
@@ -90,7 +90,8 @@ def check_kernel(kernel: str | None) -> None:
 
 def pytorchs_pick(query: Tensor, key: Tensor, value: Tensor) -> str:
     """Which of its kernels PyTorch would take: by widths, dtype and device, so the tensors may be small."""
-    return SDPBackend(torch._fused_sdp_choice(query, key, value)).name.lower()
+    pick = fused_choice()
+    return "own choice" if pick is None else SDPBackend(pick(query, key, value)).name.lower()
 
 
 def takes_tiles(dtype: torch.dtype, device: torch.device) -> bool:

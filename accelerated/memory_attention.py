@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,7 +14,8 @@ from .calls import options
 from .kernels import check_kernel
 from .layer import MemoryAttentionLayer
 from .norm import LayerNorm
-from .tracing import is_traced
+from .tracing import is_autocast
+from .ways import frames_at_first
 
 Frame = Float[Tensor, "N _B C"]
 Memory = Float[Tensor, "M _B K"]
@@ -91,10 +91,14 @@ class MemoryAttention(nn.Module):
             self.layers[0].cross_attn_image.k_proj.in_features,
             batch_first=not self.batch_first,
             # Autocast brings dtypes together, and SAM 2 relies on it: its memories are bfloat16.
-            one_dtype=not torch.is_autocast_enabled(self.norm.weight.device.type),
+            one_dtype=not is_autocast(self.norm.weight.device),
         )
         x, keys, query_pos, pos = (self._arrange(tokens) for tokens in inputs)
-        x, query_pos = self._share(x, query_pos, objects=memory.shape[1 if self.batch_first else 0])
+        objects = memory.shape[1 if self.batch_first else 0]
+        # In training every object has its own dropout, and attentions of others may not know how to share.
+        may_share = not self.training and isinstance(self.layers[0].cross_attn_image, Attention)
+        frames = frames_at_first(may_share, objects, x, query_pos)
+        x, query_pos = (_taken(tokens, frames) for tokens in (x, query_pos))
         if self.pos_enc_at_input and query_pos is not None:
             x = x + 0.1 * query_pos
         x = record("input", x)
@@ -118,29 +122,14 @@ class MemoryAttention(nn.Module):
                 part.kernel, part.memory_space = kernel, memory_space
         return self
 
-    def _share(
-        self, x: Float[Tensor, "#B N C"], query_pos: Float[Tensor, "#B N C"] | None, objects: int
-    ) -> tuple[Float[Tensor, "#B N C"], Float[Tensor, "#B N C"] | None]:
-        """One frame for all objects where they share it; one for each where the layers could not."""
-
-        def with_batch(tokens: Float[Tensor, "#B N C"] | None) -> Float[Tensor, "#B N C"] | None:
-            return tokens if tokens is None else tokens[:1] if shares else tokens.expand(objects, -1, -1)
-
-        # In training every object has its own dropout, and layers of others may not know how to share.
-        shares = not self.training and isinstance(self.layers[0].cross_attn_image, Attention)
-        # A trace does not look at strides again.
-        if shares and (is_traced(x) or not _is_shared(x, query_pos)):
-            return x, query_pos
-        return with_batch(x), with_batch(query_pos)
-
     def _arrange(self, tokens: Tensor | None) -> Tensor | None:
         """Tokens as the layers take them: batch-first."""
         return tokens.transpose(0, 1) if self.batch_first and tokens is not None else tokens
 
 
-def _is_shared(*frames: Float[Tensor, "B N C"] | None) -> bool:
-    """Whether every object has the same frame: that of one, expanded as SAM 2 does it."""
-    return all(frame is None or frame.stride(0) == 0 for frame in frames)
+def _taken(tokens: Float[Tensor, "#B N C"] | None, frames: int) -> Float[Tensor, "_F N C"] | None:
+    """The first `frames` of them, or that many of the one that there is."""
+    return tokens if tokens is None else tokens[:frames].expand(frames, -1, -1)
 
 
 def _attention(config: AttentionConfig) -> Attention:

@@ -23,7 +23,7 @@ from ..rules.frame_choice import memory_frames, pointer_frames, pointer_reach
 from ..rules.numbers import whole_number
 from .calls import options
 from .memory_attention import MemoryAttention
-from .position import kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
+from .position import float64_device, kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
 from .tracing import is_traced
 
 
@@ -166,17 +166,19 @@ class MemoryBank(nn.Module):
         tokens = [self._spatial_tokens(number).to(dtype) for number, _ in memories]
         height, width = self.memories[memories[0][0]].shape[-2:]
         place = self._place(height, width, tokens[0])
-        positions = [self._spatial_position(place, slot).to(dtype) for _, slot in memories]
+        positions = [self._spatial_position(place, slot) for _, slot in memories]
         num_obj_ptr_tokens = 0
         if pointers:
             pointer, position = self._pointer_tokens(pointers, pointer_reach(num_frames, self.settings))
             num_obj_ptr_tokens = pointer.shape[1]
-            tokens, positions = [*tokens, pointer.to(dtype)], [*positions, position.to(dtype)]
+            tokens, positions = [*tokens, pointer.to(dtype)], [*positions, position]
         # Joined batch-first, which is how the attention takes them, and only seen sequence-first.
         memory = torch.cat(tokens, dim=1).transpose(0, 1)
+        # Rounded before they are moved: the device may lack float64.
+        memory_pos = torch.cat([position.to(dtype).to(memory.device) for position in positions])
         return MemoryTokens(
             memory,
-            torch.cat(positions)[:, None].expand(-1, memory.shape[1], -1),
+            memory_pos[:, None].expand(-1, memory.shape[1], -1),
             num_obj_ptr_tokens,
             tuple(number for number, _ in memories),
             tuple(number for number, _ in pointers),
@@ -184,8 +186,7 @@ class MemoryBank(nn.Module):
 
     def _spatial_tokens(self, number: int) -> Float[Tensor, "B hw K"]:
         """A frame's memory row by row, batch-first: a view, as memories are kept channels last."""
-        memory = self.memories[number].to(self.maskmem_tpos_enc.device)
-        return memory.permute(0, 2, 3, 1).flatten(1, 2)
+        return self.memories[number].to(self.maskmem_tpos_enc.device).permute(0, 2, 3, 1).flatten(1, 2)
 
     def _place(self, height: int, width: int, memory: Tensor) -> Float[Tensor, "hw K"]:
         """Place in the image (float64), kept from frame to frame, but not where `memory` is traced."""
@@ -197,7 +198,7 @@ class MemoryBank(nn.Module):
 
         Slot t has `maskmem_tpos_enc[num_maskmem − t − 1]`: slot 0 the last entry, the frame before the first.
         """
-        return place + self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0]
+        return place + self.maskmem_tpos_enc[self.settings.num_maskmem - slot - 1, 0].to(place.device)
 
     def _pointer_tokens(
         self, chosen: list[tuple[int, int]], reach: int
@@ -210,13 +211,14 @@ class MemoryBank(nn.Module):
         pointer = torch.stack([self.pointers[number].to(device) for number, _ in chosen], dim=1)
         batch, count, channels = pointer.shape
         parts = channels // self.memory_dim
-        distances = torch.tensor([distance for _, distance in chosen], dtype=torch.float64, device=device)
+        numbers = [distance for _, distance in chosen]
+        distances = torch.tensor(numbers, dtype=torch.float64, device=float64_device(device))
         time = distances / max(1, reach - 1)
         if not self.settings.add_tpos_enc_to_obj_ptrs:
             position = torch.zeros(count, self.memory_dim, device=device)
         elif self.obj_ptr_tpos_proj is not None:
             encoded = sine_encoding_1d(time, channels)
-            position = self.obj_ptr_tpos_proj(encoded.to(self.obj_ptr_tpos_proj.weight.dtype))
+            position = self.obj_ptr_tpos_proj(encoded.to(self.obj_ptr_tpos_proj.weight.dtype).to(device))
         else:
             position = sine_encoding_1d(time, self.memory_dim)
         tokens = pointer.reshape(batch, count * parts, self.memory_dim)

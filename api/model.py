@@ -150,7 +150,8 @@ class Model:
         arrays = {name: _plain(value, name, type(curr)) for name, value in given.items() if value is not None}
         checked = self._checks(curr)
         fine = checked and warn_of_numbers(arrays, self.dtype, stacklevel=3)
-        result = self.network(*(arrays.get(name) for name in given), num_obj_ptr_tokens, grid, record)
+        positions = arrays.get("curr_pos"), arrays.get("memory_pos")
+        result = self.network(arrays["curr"], arrays["memory"], *positions, num_obj_ptr_tokens, grid, record)
         if fine and not np.isfinite(largest_magnitudes([result])[0]):
             message = "the result has values that are NaN or infinite, though the inputs have none"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -189,8 +190,8 @@ def load(
 
     `config`: a bundled name, the path of a SAM 2 YAML file, or a parsed config. `backend`:
     `"reference"`, `"accelerated"` or a registered one; none takes `MEMORY_ATTENTION_BACKEND`, else the
-    reference. `weights`: the path of a checkpoint, a mapping of SAM 2's names to arrays, or none, and
-    then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
+    reference. `weights`: the path of a checkpoint, a mapping of names to arrays (see `read_weights`), or none,
+    and then they are drawn from `seed`, the same in every backend. `device`: `"cpu"`, `"cuda"`, …; none
     takes the GPU if the backend has one. `dtype`: `"float32"`, `"float64"`, `"float16"` or `"bfloat16"`.
     `kernel`: one of `accelerated.kernels.KERNELS`; none leaves it to `accelerated.choice`. `compiled`: through
     `torch.compile`, on a GPU with CUDA graphs. Both are the accelerated backend's. `check_numbers`: whether

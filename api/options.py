@@ -10,7 +10,12 @@ BackendOption = Annotated[
     typer.Option(help="reference, accelerated or a registered one [default: $MEMORY_ATTENTION_BACKEND]"),
 ]
 ConfigOption = Annotated[str, typer.Option(help="A bundled config or the path of a SAM 2 YAML file.")]
-WeightsOption = Annotated[Path | None, typer.Option(help="A checkpoint; without one, weights are drawn.")]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A checkpoint or its folder; file.pt::ema chooses one of several. Without it weights are drawn."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of whatever is drawn.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the GPU if there is one]")]
 DtypeOption = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]

@@ -1,36 +1,22 @@
 """Parameters by SAM 2's names: drawn from a seed, or read from a checkpoint without running its code."""
 
 import os
-import pickle
-import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .configs import Config, LayerConfig, bank_parameter_shapes
+from .checkpoints.files import one_line, read_checkpoint
+from .checkpoints.names import Found, choose, find_places, names_of_tensors, parameters_at, shortest_part
+from .checkpoints.tensors import as_array, dtype_and_shape
+from .configs import Config, LayerConfig, available_configs, bank_parameter_shapes, load_config
 from .configs.schema import AttentionConfig
-from .files import read_npz
-from .rules.packages import require
 
 Weights = dict[str, np.ndarray]
 
 PREFIX = "memory_attention."
-
-# Hugging Face's names for SAM 2's, in the order of replacement.
-HUGGING_FACE = {
-    ".o_proj.": ".out_proj.",
-    ".layer_norm1.": ".norm1.",
-    ".layer_norm2.": ".norm2.",
-    ".layer_norm3.": ".norm3.",
-    "memory_attention.layer_norm.": "memory_attention.norm.",
-    "memory_temporal_positional_encoding": "maskmem_tpos_enc",
-    "no_memory_embedding": "no_mem_embed",
-    "no_memory_positional_encoding": "no_mem_pos_enc",
-    "temporal_positional_encoding_projection_layer": "obj_ptr_tpos_proj",
-    "occlusion_spatial_embedding_parameter": "no_obj_embed_spatial",
-}
 
 
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -93,111 +79,104 @@ def draw_weights(config: Config, seed: int = 0) -> Weights:
     return weights
 
 
-def read_weights(source: str | os.PathLike[str] | Mapping[str, Any], config: Config) -> Weights:
-    """Read the parameters that `config` asks for from a checkpoint file, or from a mapping of its names.
+def read_weights(
+    source: str | os.PathLike[str] | Mapping[str, Any], config: Config, part: str | None = None
+) -> Weights:
+    """Read the parameters that `config` asks for from a checkpoint, or from a mapping of its names.
 
-    Files: SAM 2's `.pt` (`{"model": state_dict}`), a bare state dict, `.safetensors`, `.npz`; names: SAM
-    2's, with or without `memory_attention.` before them, or Hugging Face's. Other parameters of a whole
-    model are passed over. The bank's parameters are read where they are there. Raises `ValueError` for
-    a file that is no checkpoint or would run code, and for a parameter that is missing, extra,
-    misshapen, or not finite, naming it. bfloat16 is read as float32.
+    Files, told apart by what is in them: PyTorch's, `.safetensors`, `.npz`, an index of shards
+    (`model.safetensors.index.json`), or the folder that holds one. Names: SAM 2's, with or without
+    `memory_attention.`, SAM 3's, or Hugging Face's. A trainer's mappings (`model`, `state_dict`, `ema`, …)
+    and whatever stands before every name (`module.`, `_orig_mod.`, `tracker.`, …) are taken off. Where a
+    checkpoint holds several memory attentions, `part` says which: the words that stand before its names
+    (`"ema"`); in a path it may follow two colons, `"trained.pt::ema"`.
+
+    Other parameters of a whole model are passed over. The bank's may be missing only where there is
+    nothing but a memory attention. Raises `FileNotFoundError`, or `ValueError` for a file that is no
+    checkpoint or would run code, and for a parameter that is missing, extra (weights of another version
+    of SAM), misshapen, or not finite, naming it. Arrays are copies; bfloat16 is read as float32.
     """
-    where = "weights" if isinstance(source, Mapping) else os.fspath(source)
-    found = source if isinstance(source, Mapping) else _read_file(Path(source))
-    if isinstance(found, Mapping) and set(found) == {"model"}:
-        found = found["model"]
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{where}: holds {type(found).__name__}, expected a mapping of names to tensors")
-    named = {_canonical(str(name)): value for name, value in found.items()}
-    if not any(name.startswith(PREFIX) for name in named):
-        named = {PREFIX + name if name.startswith(("layers.", "norm.")) else name: v for name, v in named.items()}
-
-    required, optional = parameter_shapes(config), bank_parameter_shapes(config)
-    missing = [name for name in required if name not in named]
-    extra = [name for name in named if name.startswith(PREFIX) and name not in required]
-    if missing:
-        raise ValueError(f"{where}: {_listed('missing', missing)} for config {config.name!r}")
-    if extra:
-        raise ValueError(f"{where}: {_listed('extra', extra)} for config {config.name!r}")
-    return {
-        name: _checked(name, named[name], shape, where)
-        for name, shape in (required | optional).items()
-        if name in named
-    }
+    if isinstance(source, Mapping):
+        where, checkpoint = "weights", source
+    else:
+        path, part = _split_part(os.fspath(source), part)
+        where, checkpoint = path, read_checkpoint(Path(path))
+    try:
+        place, found = _the_one(checkpoint, part)
+        parameters = {PREFIX + name: value for name, value in found.attention.items()} | found.bank
+        required = _required(found, parameters, config, place)
+        return {name: as_array(parameters[name], name, shape) for name, shape in required.items()}
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
-def _canonical(name: str) -> str:
-    name = name.removeprefix("model.") if name.startswith("model.memory_attention.") else name
-    for theirs, ours in HUGGING_FACE.items():
-        name = name.replace(theirs, ours)
-    return name
+def _split_part(path: str, part: str | None) -> tuple[str, str | None]:
+    """A path and the part that follows two colons, unless a file of the whole name is there."""
+    if part is not None or "::" not in path or Path(path).exists():
+        return path, part
+    file, _, part = path.rpartition("::")
+    return file, part
+
+
+def _the_one(checkpoint: Any, part: str | None) -> tuple[str, Found]:
+    """The memory attention that is wanted, and where it lies; nothing if there is none."""
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"holds {type(checkpoint).__name__}, expected a mapping of names to tensors")
+    places = find_places(checkpoint)
+    chosen = choose(places, part)
+    if not places:
+        return "", Found(others=names_of_tensors(checkpoint))
+    if len(chosen) == 1:
+        return str(chosen[0]), parameters_at(chosen[0])
+    offers = [one_line(shortest_part(place, places), 60) for place in (chosen or places)[:4]]
+    listed = ", ".join(map(repr, offers))
+    if not chosen:
+        raise ValueError(f"part is {one_line(str(part), 60)!r}, expected one of {listed}")
+    raise ValueError(
+        f"holds {len(chosen)} memory attentions, at {listed}: choose one by read_weights(…, part={offers[0]!r}) "
+        f"or by two colons after a path, 'file.pt::{offers[0]}'"
+    )
+
+
+def _required(
+    found: Found, parameters: Mapping[str, Any], config: Config, place: str
+) -> dict[str, tuple[int, ...]]:
+    """The parameters to read, with their shapes. Raises `ValueError` for what is missing or extra."""
+    is_whole_model = found.bank or found.others
+    required = parameter_shapes(config) | (bank_parameter_shapes(config) if is_whole_model else {})
+    missing = [name for name in required if name not in parameters]
+    extra = [name for name in parameters if name not in required]
+    for kind, names in (("missing", missing), ("extra", extra)):
+        if names:
+            seen = _seen(parameters, place) if parameters else _seen_instead(found.others)
+            raise ValueError(f"{_listed(kind, names)} for config {config.name!r}; {seen}")
+    for name in found.others:
+        if "spatial_perceiver." in name:
+            raise ValueError(f"{one_line(name, 60)} is of EdgeTAM, whose memories this network does not make")
+    return required
 
 
 def _listed(kind: str, names: list[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{kind} parameter {names[0]}{more}"
+    return f"{kind} parameter {one_line(names[0], 80)}{more}"
 
 
-def _checked(name: str, value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
-    array = _to_numpy(value)
-    if array.dtype not in (np.float16, np.float32, np.float64):
-        raise ValueError(f"{where}: {name} has dtype {array.dtype}, expected a floating dtype")
-    if array.shape != shape:
-        raise ValueError(f"{where}: {name} has shape {array.shape}, expected {shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{where}: {name} has {np.sum(~np.isfinite(array))} values that are NaN or infinite")
-    return array
+def _seen_instead(names: list[str]) -> str:
+    found = ", ".join(one_line(name, 50) for name in names[:3]) or "no names"
+    return f"looked for names like layers.0.cross_attn_image.q_proj.weight, found {found}"
 
 
-def _to_numpy(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
-        value = value.numpy()
-    return np.asarray(value)
+def _seen(parameters: Mapping[str, Any], place: str) -> str:
+    """Where the parameters were found, and which configs ask for them."""
+    described = {name: dtype_and_shape(value) for name, value in parameters.items()}
+    shapes = {name: found[1] for name, found in described.items() if found}
+    fitting = ", ".join([name for name in available_configs() if shapes in _shapes_of(name)][:5])
+    fits = f"these weights fit the configs {fitting}" if fitting else "no bundled config fits these weights"
+    return f"read at {one_line(place, 60) or 'the top'!r}; {fits}"
 
 
-def _read_file(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"weights: no such file: {path}")
-    reader = {".safetensors": _read_safetensors, ".npz": read_npz}.get(path.suffix, _read_torch)
-    try:
-        found = reader(path)
-    except (ModuleNotFoundError, FileNotFoundError):
-        raise
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path}: refused, since it holds more than tensors and reading it could run code "
-            f"({str(error).splitlines()[0]})"
-        ) from None
-    except Exception as error:
-        # Each format raises its own kinds; whatever the kind, the file could not be read.
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{path}: not a readable {path.suffix or 'checkpoint'} file ({reason})") from None
-    return found
-
-
-def _read_torch(path: Path) -> Any:
-    require("torch", f"{path}: reading a PyTorch checkpoint")
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors import deserialize
-
-    return {name: _decode(tensor) for name, tensor in deserialize(path.read_bytes())}
-
-
-def _decode(tensor: Mapping[str, Any]) -> np.ndarray:
-    """A safetensors entry as an array; bfloat16 is the upper half of a float32."""
-    if tensor["dtype"] == "BF16":
-        upper = np.frombuffer(tensor["data"], "<u2").astype(np.uint32)
-        return (upper << 16).view(np.float32).reshape(tensor["shape"])
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
-    if tensor["dtype"] not in kinds:
-        return np.empty(tensor["shape"], object)
-    return np.frombuffer(tensor["data"], kinds[tensor["dtype"]]).reshape(tensor["shape"])
+@cache
+def _shapes_of(name: str) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """What a bundled config asks for: of a memory attention alone, and of a whole model."""
+    config = load_config(name)
+    return parameter_shapes(config), parameter_shapes(config) | bank_parameter_shapes(config)

@@ -1,29 +1,26 @@
-"""Reads a SAM 2 YAML file. `_target_` is compared with an allow-list and never imported."""
+"""Reads a SAM 2 YAML file. `_target_` is compared with known names and never imported."""
 
-import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from .schema import AttentionConfig, Config, LayerConfig, MemoryAttentionConfig, MemoryBankConfig
+from . import interpolation
+from .constructors import ATTENTION_DEFAULTS, MODEL_DEFAULTS, check_required
+from .forks import CHANGES_WHAT_IS_REMEMBERED
+from .interpolation import Interpolations
+from .reading import read_yaml
+from .schema import AttentionConfig, Config, LayerConfig, MemoryAttentionConfig, MemoryBankConfig, Width
+from .targets import class_named, is_whole_model
+from .words import misspelt, shortened, shown, suggestion
 
 T = TypeVar("T", bound=BaseModel)
 
 FOLDER = Path(__file__).parent
-
-CLASSES = {
-    "MemoryAttention": "memory_attention",
-    "MemoryAttentionLayer": "memory_attention",
-    "RoPEAttention": "sam.transformer",
-    "Attention": "sam.transformer",
-}
-ALLOWED_TARGETS = {f"sam2.modeling.{module}.{name}": name for name, module in CLASSES.items()} | {
-    f"memory_attention.{package}.{name}": name for package in ("reference", "accelerated") for name in CLASSES
-}
+IMAGE = ("image_size", "backbone_stride")
+WIDTH = TypeAdapter[int](Width)
 
 # The other arguments of SAM 2's `SAM2Base`: known, and no business of the memory attention.
 PASSED_OVER = frozenset(
@@ -55,17 +52,6 @@ PASSED_OVER = frozenset(
 )
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML without code and without two values for one key."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice")
-        return super().construct_mapping(node, deep)
-
-
 def available_configs() -> list[str]:
     """The names of the bundled configs."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -74,8 +60,9 @@ def available_configs() -> list[str]:
 def load_config(config: str | os.PathLike[str] | Config) -> Config:
     """Return the config of that name, at that path, or itself if it is parsed already.
 
-    Raises `FileNotFoundError` for an unknown name and `ValueError`, naming the file, the key and what
-    was expected, for a file that is not a SAM 2 config.
+    Of a training file the model is read. Raises `FileNotFoundError` for an unknown name and `ValueError`,
+    naming the file, the key and what was expected, for a file that is not a SAM 2 config, or beyond the limits
+    of `read_yaml`.
     """
     if isinstance(config, Config):
         return config
@@ -83,141 +70,166 @@ def load_config(config: str | os.PathLike[str] | Config) -> Config:
         raise TypeError(f"config is {type(config).__name__}, expected a name, a path or a parsed Config")
     path = _find(config)
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    return _parse(document, path)
+        return _parse(read_yaml(path), path.stem)
+    except ValueError as error:
+        raise ValueError(f"{path}: {shortened(str(error))}") from None
 
 
 def _find(config: str | os.PathLike[str]) -> Path:
     path = Path(config)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
+    if path.suffix.lower() in (".yaml", ".yml"):
+        if not os.path.exists(path):  # which says no, where `Path.exists` raises for a name too long
             raise FileNotFoundError(f"config: no such file: {path}")
         return path
     if str(config) not in available_configs():
         raise FileNotFoundError(
-            f"config: {str(config)!r} is neither a bundled config nor a .yaml file"
-            f"{_suggest(str(config), available_configs())}; bundled are {', '.join(available_configs())}"
+            f"config: {shown(str(config))} is neither a bundled config nor a .yaml file"
+            f"{suggestion(str(config), available_configs())}; bundled are {', '.join(available_configs())}"
         )
     return FOLDER / f"{config}.yaml"
 
 
-def _parse(document: Any, path: Path) -> Config:
-    model = _mapping(document, path, "the file")
-    for key in ("trainer", "model"):
-        model = _mapping(model.get(key, model), path, key)
-    if "memory_attention" not in model:
-        raise ValueError(f"{path}: no memory_attention node, neither under model: nor at the top level")
+def _parse(document: Any, name: str) -> Config:
+    _refuse_other_files(document)
+    values = Interpolations(document)
+    model, place = _model(values, document)
+    _refuse_other_memories(model, place, values)
 
-    own = ("image_size", "backbone_stride", *MemoryBankConfig.model_fields)
-    _check_keys(model, own, path, "model", near_only=True)
-    # A training file leaves the image size to be filled in later: "${scratch.resolution}".
-    settings = {key: model[key] for key in own if key in model and not _is_interpolation(model[key])}
-    image = {key: settings.pop(key) for key in ("image_size", "backbone_stride") if key in settings}
-    try:
-        return Config(
-            name=path.stem,
-            memory_attention=_memory_attention(model["memory_attention"], path),
-            memory_bank=_node(MemoryBankConfig, settings, path, "model"),
+    own = (*IMAGE, *MemoryBankConfig.model_fields)
+    _check_keys(model, own, "model", near_only=True)
+    given = {key: values.resolve(model[key], (*place, key)) for key in own if key in model}
+    network = values.resolve(model["memory_attention"], (*place, "memory_attention"))
+
+    target = values.resolve(model.get("_target_"), (*place, "_target_"))
+    whole = "image_encoder" in model or is_whole_model(target)
+    settings = dict(MODEL_DEFAULTS) | given if whole else given
+    image: dict[str, Any] = {
+        key: settings.pop(key) for key in ("image_size", "backbone_stride") if key in settings
+    }
+    config = _node(
+        Config,
+        {
+            "name": name,
+            "memory_attention": _memory_attention(network, whole),
+            "memory_bank": _node(MemoryBankConfig, settings, "model"),
             **image,
-        )
-    except ValidationError as error:
-        raise _explain(error, path, "model") from None
+        },
+        "model",
+    )
+    if image:
+        _ = config.grid  # raises where the file contradicts itself
+    return config
 
 
-def _memory_attention(node: Any, path: Path) -> MemoryAttentionConfig:
-    where = "memory_attention"
-    fields = _fields(node, MemoryAttentionConfig, {"MemoryAttention"}, path, where)
-    d_model = fields.get("d_model", MemoryAttentionConfig().d_model)
-    fields["layer"] = _layer(fields.get("layer", {}), d_model, path, f"{where}.layer")
-    return _node(MemoryAttentionConfig, fields, path, where)
+def _model(values: Interpolations, document: Any) -> tuple[Mapping[str, Any], interpolation.Path]:
+    """The mapping that holds the memory attention, and where it stands: of a training file the trainer's model."""
+    for keys in (("trainer", "model"), ("model",), ()):
+        node: Any = document
+        place: interpolation.Path = ()
+        for key in keys:
+            inner = node.get(key) if isinstance(node, Mapping) else None
+            node, place = values.follow(inner, (*place, key))
+        if isinstance(node, Mapping) and "memory_attention" in node:
+            return node, place
+    _mapping(document, "the file")
+    raise ValueError("no memory_attention node, neither under model: nor at the top level")
 
 
-def _layer(node: Any, d_model: int, path: Path, where: str) -> LayerConfig:
-    fields = _fields(node, LayerConfig, {"MemoryAttentionLayer"}, path, where)
-    fields.setdefault("d_model", d_model)
-    for name in ("self_attention", "cross_attention"):
-        default = getattr(LayerConfig(), name).model_dump() | {"embedding_dim": fields["d_model"]}
-        given = _attention(fields.get(name, {}), path, f"{where}.{name}")
-        fields[name] = _node(AttentionConfig, default | given, path, f"{where}.{name}")
-    return _node(LayerConfig, fields, path, where)
+def _refuse_other_files(document: Any) -> None:
+    """Raise for Hydra's list of files that a config is put together from: what they say would be left out."""
+    listed = document.get("defaults") if isinstance(document, Mapping) else None
+    for entry in listed if isinstance(listed, list) else []:
+        names = [str(name) for name in entry] if isinstance(entry, Mapping) else [str(entry)]
+        if not all(name == "_self_" or "hydra/" in name for name in names):
+            raise ValueError(f"defaults names another file, {shown(entry)}, expected one whole file")
 
 
-def _attention(node: Any, path: Path, where: str) -> dict[str, Any]:
-    target = _target(node, {"RoPEAttention", "Attention"}, path, where)
-    fields = _fields(node, AttentionConfig, {"RoPEAttention", "Attention"}, path, where, hidden={"rotary"})
-    return fields if target is None else fields | {"rotary": target == "RoPEAttention"}
-
-
-def _fields(
-    node: Any,
-    schema: type[BaseModel],
-    classes: set[str],
-    path: Path,
-    where: str,
-    hidden: frozenset[str] | set[str] = frozenset(),
-) -> dict[str, Any]:
-    _target(node, classes, path, where)
-    known = [key for key in schema.model_fields if key not in hidden]
-    fields = dict(_mapping(node, path, where))
-    fields.pop("_target_", None)
-    _check_keys(fields, known, path, where)
-    return fields
-
-
-def _target(node: Any, classes: set[str], path: Path, where: str) -> str | None:
-    """The class a node names, or none; the name is looked up in a table and nothing is imported."""
-    target = _mapping(node, path, where).get("_target_")
-    if target is None:
-        return None
-    allowed = [known for known, name in ALLOWED_TARGETS.items() if name in classes]
-    if target not in allowed:
-        raise ValueError(
-            f"{path}: {where}._target_ is {target!r}, which is not allowed"
-            f"{_suggest(str(target), allowed)}; expected one of {', '.join(allowed)}"
-        )
-    return ALLOWED_TARGETS[target]
-
-
-def _mapping(node: Any, path: Path, where: str) -> Mapping[str, Any]:
-    if not isinstance(node, Mapping):
-        raise ValueError(f"{path}: {where} is {type(node).__name__}, expected a mapping of keys to values")
-    return node
-
-
-def _check_keys(node: Mapping[str, Any], known: Any, path: Path, where: str, near_only: bool = False) -> None:
-    """Raise for an unknown key; with `near_only` just for one that looks like a misspelt known key."""
-    for key in node:
-        if key in known or (near_only and key in PASSED_OVER):
-            continue
-        suggestion = _suggest(str(key), known)
-        if suggestion or not near_only:
+def _refuse_other_memories(model: Mapping[str, Any], place: interpolation.Path, values: Interpolations) -> None:
+    for key in sorted(CHANGES_WHAT_IS_REMEMBERED - set(MemoryBankConfig.model_fields)):
+        if key in model and (value := values.resolve(model[key], (*place, key))):
             raise ValueError(
-                f"{path}: {where} has the unknown key {key!r}{suggestion}; expected {', '.join(known)}"
+                f"model.{key} is {shown(value)}: it changes what a frame remembers, which is not built here; "
+                "expected it off or left out"
             )
 
 
-def _suggest(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.8)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _memory_attention(node: Any, whole: bool) -> MemoryAttentionConfig:
+    where = "memory_attention"
+    fields, _ = _fields(node, MemoryAttentionConfig, {"MemoryAttention"}, where)
+    # A node that says nothing is SAM 2's shipped one, in a whole model too.
+    whole = whole and bool(fields)
+    if whole:
+        check_required(fields, "MemoryAttention", where)
+    d_model = _width(fields.get("d_model", MemoryAttentionConfig().d_model), f"{where}.d_model")
+    fields["layer"] = _layer(fields.get("layer", {}), d_model, whole, f"{where}.layer")
+    return _node(MemoryAttentionConfig, fields, where)
 
 
-def _is_interpolation(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("${")
+def _layer(node: Any, d_model: int, whole: bool, where: str) -> LayerConfig:
+    fields, _ = _fields(node, LayerConfig, {"MemoryAttentionLayer"}, where)
+    if whole:
+        check_required(fields, "MemoryAttentionLayer", where)
+    fields["d_model"] = _width(fields.get("d_model", d_model), f"{where}.d_model")
+    for name in ("self_attention", "cross_attention"):
+        shipped = getattr(LayerConfig(), name).model_dump() | {"embedding_dim": fields["d_model"]}
+        fields[name] = _attention(fields.get(name, {}), shipped, whole, f"{where}.{name}")
+    return _node(LayerConfig, fields, where)
 
 
-def _node(schema: type[T], fields: dict[str, Any], path: Path, where: str) -> T:
+def _attention(node: Any, shipped: dict[str, Any], whole: bool, where: str) -> AttentionConfig:
+    fields, name = _fields(node, AttentionConfig, {"RoPEAttention", "Attention"}, where)
+    if whole:
+        check_required(fields, "RoPEAttention", where)
+    defaults = ATTENTION_DEFAULTS if whole else shipped
+    return _node(AttentionConfig, {**defaults, **fields, "rotary": name != "Attention"}, where)
+
+
+def _fields(
+    node: Any, schema: type[BaseModel], classes: set[str], where: str
+) -> tuple[dict[str, Any], str | None]:
+    """What a node says beside its class, and the class that it names, if any."""
+    fields = dict(_mapping(node, where))
+    target = fields.pop("_target_", None)
+    name = None if target is None else class_named(target, classes, where)
+    _check_keys(fields, [key for key in schema.model_fields if key != "rotary"], where)
+    return fields, name
+
+
+def _mapping(node: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(node, Mapping):
+        raise ValueError(f"{where} is {type(node).__name__}, expected a mapping of keys to values")
+    return node
+
+
+def _check_keys(node: Mapping[str, Any], known: Iterable[str], where: str, near_only: bool = False) -> None:
+    """Raise for an unknown key; with `near_only` just for one that looks like a misspelt known key."""
+    known = list(known)
+    unknown = [key for key in node if key not in known and not (near_only and key in PASSED_OVER)]
+    near = misspelt(map(str, unknown), known)
+    if near:
+        raise ValueError(f"{where} has the unknown key {shown(near)}{suggestion(near, known)}")
+    if unknown and not near_only:
+        raise ValueError(f"{where} has the unknown key {shown(unknown[0])}; expected {', '.join(known)}")
+
+
+def _width(value: Any, where: str) -> int:
+    try:
+        return WIDTH.validate_python(value)
+    except ValidationError as error:
+        raise _explain(error, where) from None
+
+
+def _node(schema: type[T], fields: dict[str, Any], where: str) -> T:
     try:
         return schema(**fields)
     except ValidationError as error:
-        raise _explain(error, path, where) from None
+        raise _explain(error, where) from None
 
 
-def _explain(error: ValidationError, path: Path, where: str) -> ValueError:
+def _explain(error: ValidationError, where: str) -> ValueError:
     first = error.errors()[0]
     key = ".".join([where, *map(str, first["loc"])])
     if first["type"] == "value_error":
-        return ValueError(f"{path}: {key}: {first['ctx']['error']}")
-    expected = first["msg"].removeprefix("Input should be ")
-    return ValueError(f"{path}: {key} is {first['input']!r}, expected {expected}")
+        return ValueError(f"{key}: {first['ctx']['error']}")
+    problem = first["msg"].replace("Input should be ", "expected ", 1)
+    return ValueError(f"{key} is {shown(first['input'])}, {problem}")

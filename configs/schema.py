@@ -2,10 +2,19 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is a flag, expected a number")
+    return value
+
+
+Number = BeforeValidator(_no_flag)
+Positive = Annotated[int, Number, Field(gt=0)]
+Width = Annotated[int, Number, Field(gt=0, le=65_536)]
+Probability = Annotated[float, Number, Field(ge=0, lt=1)]
 
 SAM2_DIM = 256
 SAM2_MEMORY_DIM = 64
@@ -21,14 +30,14 @@ class AttentionConfig(Node):
     """The constructor arguments of `Attention` and, where `rotary`, of `RoPEAttention`."""
 
     rotary: bool = True
-    embedding_dim: Positive = SAM2_DIM
+    embedding_dim: Width = SAM2_DIM
     num_heads: Positive = 1
     downsample_rate: Positive = 1
     dropout: Probability = 0.1
-    kv_in_dim: Positive | None = None
-    rope_theta: Annotated[float, Field(gt=0)] = 10000.0
+    kv_in_dim: Width | None = None
+    rope_theta: Annotated[float, Number, Field(gt=0)] = 10000.0
     rope_k_repeat: bool = False
-    feat_sizes: tuple[Positive, Positive] = (64, 64)
+    feat_sizes: tuple[Width, Width] = (64, 64)
 
     def arguments(self) -> dict[str, Any]:
         """What the constructor of `RoPEAttention`, or without `rotary` of `Attention`, is called with."""
@@ -75,9 +84,9 @@ def check_head_widths(embedding_dim: int, num_heads: int, downsample_rate: int, 
 class LayerConfig(Node):
     """The constructor arguments of `MemoryAttentionLayer`."""
 
-    d_model: Positive = SAM2_DIM
+    d_model: Width = SAM2_DIM
     activation: Literal["relu", "gelu", "glu"] = "relu"
-    dim_feedforward: Positive = 2048
+    dim_feedforward: Width = 2048
     dropout: Probability = 0.1
     pos_enc_at_attn: bool = False
     pos_enc_at_cross_attn_keys: bool = True
@@ -105,10 +114,10 @@ class LayerConfig(Node):
 class MemoryAttentionConfig(Node):
     """The constructor arguments of `MemoryAttention`."""
 
-    d_model: Positive = SAM2_DIM
+    d_model: Width = SAM2_DIM
     pos_enc_at_input: bool = True
     layer: LayerConfig = LayerConfig()
-    num_layers: Positive = 4
+    num_layers: Annotated[int, Number, Field(gt=0, le=256)] = 4
     batch_first: bool = True
 
     @property
@@ -129,8 +138,8 @@ class MemoryBankConfig(Node):
     SAM 3's are `keep_first_cond_frame`, `use_memory_selection` and `mf_threshold`: see `rules/frame_choice.py`.
     """
 
-    num_maskmem: Annotated[int, Field(ge=0)] = 7
-    max_cond_frames_in_attn: int = -1
+    num_maskmem: Annotated[int, Number, Field(ge=0, le=65_536)] = 7
+    max_cond_frames_in_attn: Annotated[int, Number] = -1
     keep_first_cond_frame: bool = False
     memory_temporal_stride_for_eval: Positive = 1
     directly_add_no_mem_embed: bool = True
@@ -165,13 +174,25 @@ class Config(Node):
     name: str = "unnamed"
     memory_attention: MemoryAttentionConfig = MemoryAttentionConfig()
     memory_bank: MemoryBankConfig = MemoryBankConfig()
-    image_size: Positive = 1024
-    backbone_stride: Positive = 16
+    image_size: Width = 1024
+    backbone_stride: Width = 16
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(h, w) of the current frame's tokens."""
+        """(h, w) of the current frame's tokens, from the image size.
+
+        Square `feat_sizes` of another image size are no contradiction: SAM 2's own files have them, and its
+        rotary encoding follows the tokens. Raises `ValueError` for `feat_sizes` that are no square.
+        """
         side = self.image_size // self.backbone_stride
+        layer = self.memory_attention.layer
+        for attention in (layer.self_attention, layer.cross_attention):
+            width, height = attention.feat_sizes
+            if attention.rotary and width != height:
+                raise ValueError(
+                    f"image_size {self.image_size} with backbone_stride {self.backbone_stride} is a grid of "
+                    f"{side} × {side}, but feat_sizes (width, height) is {attention.feat_sizes}"
+                )
         return side, side
 
     @property
@@ -181,6 +202,10 @@ class Config(Node):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.image_size % self.backbone_stride:
+            raise ValueError(
+                f"image_size {self.image_size} is not divisible by backbone_stride {self.backbone_stride}"
+            )
         d_model, memory_dim = self.memory_attention.d_model, self.memory_attention.memory_dim
         if self.memory_bank.use_obj_ptrs_in_encoder and d_model % memory_dim:
             raise ValueError(

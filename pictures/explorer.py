@@ -17,7 +17,11 @@ from ..files import whole_file
 from ..inputs import Inputs
 from ..model import Model
 from ..rules.packages import require
-from .colours import HEAT, MARK
+from .colours import HEAT, object_colour
+from .outlines import outlines
+
+MOST_OBJECTS = 4
+"""Of how many objects, the first ones, the page has the attention: each takes some megabytes."""
 
 
 class Look(Protocol):
@@ -58,30 +62,41 @@ def explore(
     looks: Mapping[int, Look] | Sequence[Look],
     chosen: Sequence[int],
     title: str,
+    names: Sequence[str] = (),
+    aspect: float = 1.0,
 ) -> Explorer:
-    """Make the page for the first object of a tracked video.
+    """Make the page for a tracked video, with every object outlined; the first four show where they look.
 
-    `frames` [T,S,S,3] in 0…1, `masks` [T,S,S] as found, the `looks` of every frame by its number, as the steps
-    of a tracker, and the frames to show, `chosen`. Queries and keys go into the page in float32 and the
-    softmax is taken there, so that what is drawn are the values of `Model.attention_map`.
+    `frames` [T,S,S,3] in 0…1, `masks` [T,K,S,S] (or [T,S,S] for one object) as found, the `looks` of the frames
+    to show by number, as the steps of a tracker, and these frames, `chosen`. `names` are the objects',
+    `aspect` is the width over the height that the frames get. Queries and keys go into the page in float32 and
+    the softmax is taken there, so that what is drawn are the values of `Model.attention_map`.
     """
     require("matplotlib", "the explorer")
     require("PIL", "the explorer")
+    masks = masks.reshape(len(masks), -1, *masks.shape[-2:])
+    objects = masks.shape[1]
     for number in chosen:
         if not 1 <= number < len(frames):
             raise ValueError(f"show has frame {number}, expected 1 to {len(frames) - 1}: frame 0 is prompted")
-    shown = [_frame(model, looks[number]) for number in chosen]
+    shown = [_frame(model, looks[number], min(objects, MOST_OBJECTS)) for number in chosen]
     numbers = sorted({number for frame in shown for number in (frame["number"], *frame["memories"])})
     data = {
         "title": title,
         "grid": model.config.grid,
+        "aspect": aspect,
         "layers": model.config.memory_attention.num_layers,
         "pointerTokens": model.config.num_pointer_tokens,
         "colours": _base64(_heat()),
+        "objects": [
+            {"name": names[index] if names else f"object {index + 1}", "colour": object_colour(index)}
+            for index in range(objects)
+        ],
+        "asked": min(objects, MOST_OBJECTS),
         "frames": shown,
-        "start": _middle(masks[chosen[-1]], model.config.grid),
+        "start": _middle(masks[chosen[-1], 0], model.config.grid),
         "images": {number: _png((frames[number] * 255).round()) for number in numbers},
-        "outlines": {number: _png(_outline(masks[number])) for number in numbers},
+        "outlines": {number: _png(outlines(masks[number])) for number in numbers},
     }
     # No string may end the script element that the data stand in.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
@@ -89,7 +104,7 @@ def explore(
     return Explorer(template.replace("__DATA__", text))
 
 
-def _frame(model: Model, look: Look) -> dict[str, Any]:
+def _frame(model: Model, look: Look, objects: int) -> dict[str, Any]:
     if look.seen is None:
         raise ValueError(f"frame {look.frame} was prompted and looked at nothing")
     network = model.config.memory_attention
@@ -101,25 +116,29 @@ def _frame(model: Model, look: Look) -> dict[str, Any]:
     }
     for kind in PARTS:
         compared = [compared_steps(network, layer, kind) for layer in range(network.num_layers)]
-        frame[kind] = [_queries_and_keys(traced[query], traced[key]) for query, key in compared]
+        frame[kind] = [
+            [_queries_and_keys(traced[query][index], traced[key][index]) for index in range(objects)]
+            for query, key in compared
+        ]
     return frame
 
 
 def _queries_and_keys(query: np.ndarray, key: np.ndarray) -> dict[str, Any]:
-    """Those of the first object, [H,N,d] and [H,M,d]."""
+    """Those of one object, [H,N,d] and [H,M,d]."""
     return {
-        "query": _base64(query[0].astype("<f4")),
-        "key": _base64(key[0].astype("<f4")),
-        "heads": query.shape[1],
+        "query": _base64(query.astype("<f4")),
+        "key": _base64(key.astype("<f4")),
+        "heads": len(query),
     }
 
 
 def _middle(mask: np.ndarray, grid: tuple[int, int]) -> tuple[int, int]:
-    """The cell (row, column) in the middle of the mask [S,S], or of the frame where there is none."""
+    """The cell (row, column) of the mask's pixel nearest to its middle, or the frame's where there is no mask."""
     if not mask.any():
         return grid[0] // 2, grid[1] // 2
-    row, column = (int(np.median(places)) for places in np.nonzero(mask))
-    return row * grid[0] // mask.shape[0], column * grid[1] // mask.shape[1]
+    places = np.argwhere(mask)
+    row, column = places[((places - np.median(places, axis=0)) ** 2).sum(axis=1).argmin()]
+    return int(row) * grid[0] // mask.shape[0], int(column) * grid[1] // mask.shape[1]
 
 
 def _base64(array: np.ndarray) -> str:
@@ -139,12 +158,3 @@ def _png(image: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image.astype(np.uint8)).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-    """The mask's border pixels in colour, all others transparent [S,S,4]."""
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    picture = np.zeros((*mask.shape, 4), np.uint8)
-    picture[mask & ~inner] = (*bytes.fromhex(MARK[1:]), 255)
-    return picture

@@ -1,6 +1,7 @@
 """What counts as a valid grid of tokens, and how many memory frames the keys over it are."""
 
 import math
+import operator
 from typing import Any
 
 from .numbers import is_whole_number
@@ -28,7 +29,8 @@ def grid_of(num_tokens: int, grid: tuple[int, int] | None, feat_sizes: tuple[int
     width, height = feat_sizes
     if height * width == num_tokens:
         return height, width
-    side = math.isqrt(num_tokens)
+    # A compiler takes the root of a number, not of its symbol.
+    side = math.isqrt(operator.index(num_tokens))
     if side * side == num_tokens:
         return side, side
     raise ValueError(

@@ -19,7 +19,8 @@ def whole_number(value: Any, name: str, least: int = 0, most: int | None = None,
     """
     if not is_whole_number(value):
         raise TypeError(f"{name} is {value!r}, expected a whole number")
-    number = value.__index__() if hasattr(value, "dtype") else value
+    # An int first: a compiler has no attributes for its symbols.
+    number = value if isinstance(value, int) or not hasattr(value, "dtype") else value.__index__()
     if most is not None and not least <= number <= most:
         raise ValueError(f"{name} is {number}, expected {least} to {most}, the number of {counted}")
     if number < least:

@@ -2,7 +2,7 @@
 
 import importlib
 
-EXTRAS = {"torch": "accelerated", "transformers": "test"}
+EXTRAS = {"torch": "accelerated", "transformers": "test", "av": "video", "PIL": "video"}
 """The extra of `pyproject.toml` that brings a package; for all others it is `notebooks`."""
 
 

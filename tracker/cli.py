@@ -1,6 +1,6 @@
-"""The command line's tracker: track, explore, evaluate, train."""
+"""The tracker's commands: demo, track, explore, and those of `cli_evaluate.py` and `cli_train.py`."""
 
-from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,20 +8,29 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from ..backends import find_backend
 from ..console import console, progress_bar
-from ..files import check_writable, whole_file, write_json
-from ..options import BackendOption
+from ..files import check_folder, check_writable
+from ..options import BackendOption, DeviceOption
 from ..rules.packages import require
+from .cli_evaluate import evaluate
+from .cli_train import train
+from .images import MAX_PIXELS
+from .options import (
+    ClipOption,
+    EveryOption,
+    FolderOption,
+    FramesOption,
+    MaskOption,
+    MaxFramesOption,
+    MaxPixelsOption,
+    ObjectOption,
+    WeightsOption,
+)
+from .reading import MAX_FRAMES
+from .tracked import TrackedVideo
 
 if TYPE_CHECKING:
-    from .tracker import Step, Tracker
-
-WeightsOption = Annotated[Path | None, typer.Option(help="A trained tracker [default: the bundled one]")]
-FramesOption = Annotated[Path | None, typer.Option(help="Your own: a folder of images, or an .npz file.")]
-MaskOption = Annotated[Path | None, typer.Option(help="The object in the first frame: white on black.")]
-ClipOption = Annotated[int, typer.Option(min=0, help="Which held-out clip, where there are no frames.")]
-FolderOption = Annotated[Path, typer.Option(help="The folder to write to.")]
+    from .tracker import Tracker
 
 # A held-out clip in which the object is hidden for some frames and comes back.
 SHOWN_CLIP = 24
@@ -36,163 +45,180 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: memory-attention train --output training --seed 0")(train)
 
 
-class Tracked:
-    """A tracked video: its frames, the masks found for the first object, the true ones if known, the steps.
-
-    `size` is the height and width of the user's frames, before they were resized for the tracker.
-    """
-
-    def __init__(
-        self,
-        tracker: "Tracker",
-        frames: np.ndarray,
-        given: np.ndarray,
-        truth: np.ndarray | None,
-        size: tuple[int, int],
-    ) -> None:
-        self.tracker, self.frames, self.truth, self.size = tracker, frames, truth, size
-        self.steps: list[Step] = []
-        self.masks = [given]
-        self.found = [given[0].astype(bool)]
-        self.ious: list[float] = [1.0]
-
-    def follow(self) -> None:
-        """Track under a progress bar."""
-        with progress_bar() as progress:
-            task = progress.add_task(f"tracking, {self.tracker.attention.backend} backend", total=len(self.frames))
-            for step in self.tracker.follow(self.frames, self.masks[0]):
-                self.steps.append(step)
-                if step.logits is not None:
-                    self.masks.append(step.logits > 0)
-                    self.found.append(self.masks[-1][0])
-                    self.ious.append(self._iou(step.frame))
-                progress.advance(task)
-
-    def _iou(self, frame: int) -> float:
-        from .evaluation import iou
-
-        return float("nan") if self.truth is None else float(iou(self.found[frame], self.truth[frame]))
-
-    def all_masks(self) -> np.ndarray:
-        """Masks [T,K,S,S] of all objects."""
-        return np.stack(self.masks)
-
-
-def _tracker(backend: str | None, weights: Path | None) -> "Tracker":
+def _tracker(backend: str | None, weights: Path | None, device: str | None) -> "Tracker":
     from .tracker import Tracker
     from .weights import WEIGHTS, read_tracker
 
     config, parameters, _ = read_tracker(weights or WEIGHTS)
-    return Tracker(config, parameters, backend)
+    return Tracker(config, parameters, backend, device=device)
 
 
-def _video(tracker: "Tracker", frames: Path | None, mask: Path | None, clip: int) -> tuple[Tracked, str]:
+def _video(
+    tracker: "Tracker",
+    frames: Path | None,
+    mask: Path | None,
+    clip: int,
+    objects: list[int] | None,
+    **limits: int,
+) -> tuple[TrackedVideo, str]:
     """A video to be tracked, and its name."""
-    require("skimage", "reading a video")
     if frames is None:
         if mask is not None:
             raise ValueError("mask was given without frames, expected both or neither")
-        from .evaluation import held_out_clip
-
-        made = held_out_clip(clip)
-        tracked = Tracked(tracker, made.frames, made.masks[0, :1], made.masks[:, 0], made.frames.shape[1:3])
-        return tracked, f"held-out clip {clip}"
+        return _held_out(tracker, clip, objects or [1])
     from .reading import read_video
 
-    images, given, size = read_video(frames, mask, tracker.config.image_size)
-    return Tracked(tracker, images, given, None, size), frames.name
+    video = read_video(frames, mask, tracker.config.image_size, objects, **limits)
+    return TrackedVideo(tracker, video.frames, video.masks, video.given, video.source), frames.name
 
 
-def _track(
-    backend: str | None, weights: Path | None, frames: Path | None, mask: Path | None, clip: int
-) -> tuple[Tracked, str]:
-    tracker = _tracker(backend, weights)
-    tracked, name = _video(tracker, frames, mask, clip)
-    tracked.follow()
-    return tracked, name
+def _held_out(tracker: "Tracker", clip: int, objects: list[int]) -> tuple[TrackedVideo, str]:
+    """A clip of the evaluation: object 1 is its target, those after it are what moves beside it."""
+    require("skimage", "a held-out clip")
+    from .evaluation import held_out_clip
+    from .frames import array_frames
+    from .reading import objects_of_array
+
+    made, name = held_out_clip(clip), f"held-out clip {clip}"
+    given = objects_of_array(made.masks[0], objects)
+    truth = made.masks[:, [label - 1 for label in given.labels]]
+    return TrackedVideo(tracker, made.frames, given.masks, given, array_frames(name, made.frames), truth), name
 
 
-def _explorer(tracked: Tracked, name: str, chosen: list[int] | None = None) -> Any:
+def _follow(tracked: TrackedVideo, kept: list[int]) -> None:
+    """Track under a progress bar."""
+    with progress_bar() as progress:
+        description = f"tracking, {tracked.tracker.attention.backend} backend"
+        task = progress.add_task(description, total=len(tracked.frames))
+        tracked.follow(kept, lambda: progress.advance(task))
+
+
+def _explorer(tracked: TrackedVideo, name: str, chosen: list[int]) -> Any:
     from ..pictures.explorer import explore as make_page
 
-    if chosen is None:
-        chosen = np.unique(np.linspace(1, len(tracked.frames) - 1, 6).round().astype(int)).tolist()
     title = f"Where the tracker looks: {name}, {tracked.tracker.attention.backend} backend"
+    height, width = tracked.size
+    found, names = tracked.all_found(), tracked.names()
     return make_page(
-        tracked.tracker.attention, tracked.frames, np.stack(tracked.found), tracked.steps, chosen, title
+        tracked.tracker.attention, tracked.frames, found, tracked.looks, chosen, title, names, width / height
     )
 
 
-def demo(output: FolderOption = Path("demo-output"), backend: BackendOption = None) -> None:
+def demo(
+    output: FolderOption = Path("demo-output"), backend: BackendOption = None, device: DeviceOption = None
+) -> None:
     """Track an object through a held-out clip: what `make demo` runs."""
-    track(output, backend=backend)
+    track(output, backend=backend, device=device)
 
 
 def track(
     output: FolderOption = Path("track-output"),
     frames: FramesOption = None,
     mask: MaskOption = None,
+    objects: ObjectOption = None,
     clip: ClipOption = SHOWN_CLIP,
+    every: EveryOption = 1,
     backend: BackendOption = None,
     weights: WeightsOption = None,
     page: Annotated[bool, typer.Option(help="Also write the attention explorer.")] = True,
+    picture: Annotated[bool, typer.Option(help="Also draw frames, masks and where the object looks.")] = True,
+    device: DeviceOption = None,
+    max_pixels: MaxPixelsOption = MAX_PIXELS,
+    max_frames: MaxFramesOption = MAX_FRAMES,
 ) -> None:
-    """Track an object through a video: masks, a picture, and the page to explore its attention."""
-    from ..pictures.figures import save
-    from .plots import draw_tracking
+    """Track objects through a video: masks, an overlay, a picture, and the page to explore their attention."""
+    from .writing import check_own_masks
 
-    if output.exists() and not output.is_dir():
-        raise NotADirectoryError(f"output: {output} is a file, expected a folder")
-    tracked, name = _track(backend, weights, frames, mask, clip)
-    size = tracked.size
+    if page or picture:
+        require("matplotlib", "a picture or a page (--no-picture and --no-page leave them out)")
+    check_folder(output)
+    check_own_masks(output / "masks")
+    limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}
+    tracked, name = _video(_tracker(backend, weights, device), frames, mask, clip, objects, **limits)
+    _follow(tracked, tracked.shown())
     if tracked.truth is not None:
         _print_ious(tracked, name)
     output.mkdir(parents=True, exist_ok=True)
-    known = None if tracked.truth is None else tracked.ious
-    title = f"{name}, {tracked.tracker.attention.backend} backend"
-    found = np.stack(tracked.found)
-    figure = draw_tracking(
-        tracked.tracker, tracked.frames, found, tracked.steps, known, tracked.truth, title=title
-    )
-    save(figure, output / "track.png")
-    with whole_file(output / "masks.npz") as temporary:
-        np.savez_compressed(temporary, masks=_of_size(tracked.all_masks(), size))
-    written = ["track.png", "masks.npz"]
+    written = _write_masks(tracked, output)
+    if picture:
+        _draw(tracked, name, output / "track.png")
+        written.append("track.png")
     if page:
-        _explorer(tracked, name).save(output / "explorer.html")
+        _explorer(tracked, name, tracked.shown()).save(output / "explorer.html")
         written.append("explorer.html")
-    console.print(f"{', '.join(written)} → {output}/; the masks have the frames' {size[0]} × {size[1]} pixels")
+    height, width = tracked.size
+    console.print(f"{', '.join(written)} → {output}/; the masks have the frames' {height} × {width} pixels")
+    if "overlay.gif" in written:
+        console.print("the overlay is a small GIF; an mp4 needs: pip install '.[video]'")
 
 
-def _of_size(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Masks [T,K,S,S] as [T,K,H,W], by the nearest pixel."""
-    rows, columns = (np.arange(length) * masks.shape[-1] // length for length in size)
-    return masks[:, :, rows[:, None], columns[None, :]]
+def _draw(tracked: TrackedVideo, name: str, path: Path) -> None:
+    from ..pictures.figures import save
+    from .plots import draw_tracking
+
+    figure = draw_tracking(
+        tracked.tracker,
+        tracked.frames,
+        tracked.all_found(),
+        {step.frame: step for step in [tracked.last_in_sight] if step is not None},
+        None if tracked.truth is None else [ious[0] for ious in tracked.ious],
+        tracked.truth,
+        title=f"{name}, {tracked.tracker.attention.backend} backend",
+        names=tracked.names(),
+        size=tracked.size,
+    )
+    save(figure, path)
 
 
-def _print_ious(tracked: Tracked, name: str) -> None:
+def _write_masks(tracked: TrackedVideo, output: Path) -> list[str]:
+    """Write the masks under a progress bar; without Pillow, only the array of them."""
+    from .writing import write_masks
+
+    with progress_bar() as progress:
+        task = progress.add_task("writing the masks", total=len(tracked.frames))
+        return write_masks(tracked, output, find_spec("PIL") is not None, lambda: progress.advance(task))
+
+
+def _print_ious(tracked: TrackedVideo, name: str) -> None:
     table = Table(title=f"{name}: IoU of each frame", show_header=False)
     numbers = range(1, len(tracked.frames))
     table.add_row("frame", *map(str, numbers))
-    table.add_row("IoU", *("hidden" if np.isnan(tracked.ious[n]) else f"{tracked.ious[n]:.2f}" for n in numbers))
+    for index, called in enumerate(tracked.names()):
+        ious = [tracked.ious[number][index] for number in numbers]
+        table.add_row(called, *("hidden" if np.isnan(iou) else f"{iou:.2f}" for iou in ious))
     console.print(table)
-    console.print(f"mean IoU {np.nanmean(tracked.ious[1:]):.3f} over the frames in which the object is in sight")
+    known = np.array(tracked.ious[1:])
+    if not np.isnan(known).all():
+        console.print(f"mean IoU {np.nanmean(known):.3f} over the frames in which the object is in sight")
 
 
 def explore(
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("explorer.html"),
     frames: FramesOption = None,
     mask: MaskOption = None,
+    objects: ObjectOption = None,
     clip: ClipOption = SHOWN_CLIP,
+    every: EveryOption = 1,
     show: Annotated[str | None, typer.Option(help="Frames to show, as in 3,7,15 [default: six of them]")] = None,
     backend: BackendOption = None,
     weights: WeightsOption = None,
+    device: DeviceOption = None,
+    max_pixels: MaxPixelsOption = MAX_PIXELS,
+    max_frames: MaxFramesOption = MAX_FRAMES,
 ) -> None:
     """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
     check_writable(output)
     require("matplotlib", "the explorer")
-    chosen = None if show is None else _numbers(show)
-    tracked, name = _track(backend, weights, frames, mask, clip)
+    asked = None if show is None else _numbers(show)
+    limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}
+    tracked, name = _video(_tracker(backend, weights, device), frames, mask, clip, objects, **limits)
+    chosen = asked or tracked.shown()
+    for number in chosen:
+        if not 1 <= number < len(tracked.frames):
+            raise ValueError(
+                f"show has frame {number}, expected 1 to {len(tracked.frames) - 1}: frame 0 is prompted"
+            )
+    _follow(tracked, chosen)
     _explorer(tracked, name, chosen).save(output)
     console.print(f"open {output} in a browser")
 
@@ -202,86 +228,3 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"show is {text!r}, expected frame numbers such as 3,7,15") from None
-
-
-def evaluate(
-    clips: Annotated[int, typer.Option(min=1, help="How many held-out clips.")] = 200,
-    frames: Annotated[int, typer.Option(min=2, help="Frames of each clip.")] = 16,
-    backend: BackendOption = None,
-    against: Annotated[str | None, typer.Option(help="Another backend, whose masks are compared.")] = None,
-    weights: WeightsOption = None,
-    output: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
-) -> None:
-    """Measure the tracker on held-out clips, with its baselines; with --against, in two backends."""
-    from .evaluation import evaluate as measure
-    from .weights import WEIGHTS, read_tracker
-
-    if output is not None:
-        check_writable(output)
-    config, parameters, made_by = read_tracker(weights or WEIGHTS)
-    names = [backend, *([against] if against else [])]
-    reports, masks = [], []
-    for name in names:
-        found: list[np.ndarray] = []
-        reports.append(measure(config, parameters, name, clips, frames, show_progress=True, collect=found.append))
-        masks.append(np.concatenate(found, axis=1))
-    agreement = float((masks[0] == masks[1]).mean()) if against else None
-    labels = [find_backend(name)[0] for name in names]
-
-    table = Table(title=f"{clips} held-out clips of {frames} frames")
-    table.add_column("")
-    for label in labels:
-        table.add_column(label, justify="right")
-    rows = {
-        "mean IoU (J)": "iou",
-        "… with an emptied memory": "iou_without_memory",
-        "… of copying the first mask": "iou_of_first_mask",
-        "hidden frames found empty": "hidden_found_empty",
-        "hidden frames": "hidden_frames",
-    }
-    for label, field in rows.items():
-        table.add_row(label, *(_shown(getattr(report, field)) for report in reports))
-    for layer in range(len(reports[0].attention_share)):
-        shares = (f"{report.attention_share[layer]:.1f} ×" for report in reports)
-        table.add_row(f"attention on the object over its area, layer {layer}", *shares)
-    console.print(table)
-    if agreement is not None:
-        console.print(f"pixels on which both backends agree: {agreement:.6%}")
-    if output is not None:
-        figures = {label: asdict(report) for label, report in zip(labels, reports, strict=True)}
-        write_json(output, {"made_by": made_by, "agreement": agreement, "figures": figures})
-        console.print(f"figures → {output}")
-
-
-def _shown(value: float) -> str:
-    if np.isnan(value):
-        return "none to find"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-def train(
-    output: FolderOption = Path("training"),
-    seed: Annotated[int, typer.Option(help="Seed of the weights and the clips.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="How many steps [default: the recipe's]")] = None,
-    config: Annotated[str, typer.Option(help="The tracker's config.")] = "tracker",
-) -> None:
-    """Train a tracker; run it again on the same folder to go on where it stopped."""
-    from dataclasses import replace
-
-    from ..pictures.figures import save
-    from .plots import draw_training_log
-
-    try:
-        from .training import Recipe, read_log
-        from .training import train as run_training
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"training needs PyTorch: pip install 'memory-attention[accelerated]' ({error})"
-        ) from None
-    recipe = Recipe(config=config, seed=seed)
-    recipe = recipe if steps is None else replace(recipe, steps=steps)
-    command = f"memory-attention train --config {config} --seed {seed} --steps {recipe.steps}"
-    weights = run_training(output, recipe, command)
-    rows = read_log(output / "log.csv", recipe.steps)
-    save(draw_training_log(rows, command), output / "log.png")
-    console.print(f"weights → {weights}; the log as a plot → {output / 'log.png'}")

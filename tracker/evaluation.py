@@ -1,6 +1,6 @@
 """How well the tracker tracks held-out clips, against an emptied memory and against copying the first mask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +10,27 @@ from jaxtyping import Bool, Float
 from ..attention_map import attention_rows, compared_steps
 from ..configs import Config
 from ..console import counted
+from ..rules.packages import require
 from ..weights import Weights
 from .data import Clip, make_clip
+from .loop import Step
 from .network import patches
 from .photographs import HELD_OUT
-from .tracker import Step, Tracker
+from .tracker import Tracker
 
 HELD_OUT_SEED = 10_000
+
+Array = np.ndarray
+Collect = Callable[[Bool[np.ndarray, "T B S S"]], None]
+# Frames [T,V,S,S,3] of V clips, and the masks [T,B,S,S] of B / V objects of each.
+Annotated = tuple[Float[np.ndarray, "T V S S 3"], Bool[np.ndarray, "T B S S"]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """Mean IoU (region similarity J) of the target over the clips, without the prompted frames.
+    """Mean IoU (region similarity J) of the targets over the clips, without the prompted frames.
 
-    Each clip counts by its mean over the frames in which the target is in sight. `hidden_found_empty` is
+    Each target counts by its mean over the frames in which it is in sight. `hidden_found_empty` is
     the share, of all `hidden_frames`, in which the mask found is empty, as it should be. `attention_share`
     says, for each layer, how often the target's queries look at the target's cells in memory, relative
     to the share of the memory's area that these have.
@@ -53,44 +60,85 @@ def evaluate(
     seed: int = HELD_OUT_SEED,
     batch: int = 10,
     show_progress: bool = False,
-    collect: Callable[[Bool[np.ndarray, "T B S S"]], None] | None = None,
+    collect: Collect | None = None,
+    device: str | None = None,
 ) -> Report:
     """Track the targets of held-out clips, `batch` clips at a time; weights as `read_tracker` gives them.
 
-    `collect` is handed the masks found in each batch of clips.
+    `collect` is handed the masks found in each batch of clips. Raises `ModuleNotFoundError` without
+    scikit-image, whose photographs the clips are made of.
     """
-    tracker = Tracker(config, weights, backend)
-    forgetful = Tracker(config, weights, backend, forgetful=True)
+    require("skimage", "a held-out clip")
+    batches = [range(start, min(start + batch, clips)) for start in range(0, clips, batch)]
+
+    def made() -> Iterator[Annotated]:
+        for indices in counted(batches, "evaluating", show_progress):
+            some = [held_out_clip(index, frames, seed) for index in indices]
+            yield np.stack([clip.frames for clip in some], axis=1), np.stack([c.masks[:, 0] for c in some], axis=1)
+
+    return _measure(config, weights, backend, device, made(), collect)
+
+
+def evaluate_clip(
+    config: Config,
+    weights: Weights,
+    clip: Clip,
+    backend: str | None = None,
+    collect: Collect | None = None,
+    device: str | None = None,
+) -> Report:
+    """Track all objects of one annotated clip, as `read_annotated` gives it; the rest as in `evaluate`."""
+    return _measure(config, weights, backend, device, [(clip.frames[:, None], clip.masks)], collect)
+
+
+def _measure(
+    config: Config,
+    weights: Weights,
+    backend: str | None,
+    device: str | None,
+    batches: Iterable[Annotated],
+    collect: Collect | None,
+) -> Report:
+    tracker = Tracker(config, weights, backend, device=device)
+    forgetful = Tracker(config, weights, backend, forgetful=True, device=device)
     ious: dict[str, list[Any]] = {"found": [], "without": [], "first": []}
     empty, shares = [], []
-    batches = [range(start, min(start + batch, clips)) for start in range(0, clips, batch)]
-    for indices in counted(batches, "evaluating", show_progress):
-        made = [held_out_clip(index, frames, seed) for index in indices]
-        images = np.stack([clip.frames for clip in made], axis=1)
-        masks = np.stack([clip.masks[:, 0] for clip in made], axis=1)
-        steps = list(tracker.follow_batch(images, masks[0].astype(np.float32)))
-        found = np.stack([step.logits > 0 for step in steps[1:]])
+    clips = length = 0
+    for images, masks in batches:
+        length, clips = len(images), clips + images.shape[1]
+        prompts = masks[0].astype(np.float32)
+        logits = []
+        for step in tracker.follow_batch(images, prompts):
+            if step.frame:
+                logits.append(step.logits)
+                shares.append(attention_share(tracker, step, masks))
+        found = np.stack(logits) > 0
         if collect is not None:
             collect(found)
-        without = forgetful.follow_batch(images, masks[0].astype(np.float32))
+        without = np.stack([step.logits > 0 for step in forgetful.follow_batch(images, prompts) if step.frame])
         ious["found"].append(iou(found, masks[1:]))
-        ious["without"].append(iou(np.stack([step.logits > 0 for step in without if step.frame]), masks[1:]))
+        ious["without"].append(iou(without, masks[1:]))
         ious["first"].append(iou(np.broadcast_to(masks[0], found.shape), masks[1:]))
         hidden = ~np.any(masks[1:], axis=(2, 3))
         empty.append(~np.any(found, axis=(2, 3))[hidden])
-        shares += [attention_share(tracker, step, masks) for step in steps[1:]]
-    means = {name: np.nanmean(np.concatenate(parts, axis=1), axis=0).mean() for name, parts in ious.items()}
+    means = {name: float(mean(mean(np.concatenate(parts, axis=1), 0), 0)) for name, parts in ious.items()}
     found_empty = np.concatenate(empty)
     return Report(
         clips,
-        frames,
-        iou=float(means["found"]),
-        iou_without_memory=float(means["without"]),
-        iou_of_first_mask=float(means["first"]),
+        length,
+        iou=means["found"],
+        iou_without_memory=means["without"],
+        iou_of_first_mask=means["first"],
         hidden_frames=len(found_empty),
-        hidden_found_empty=float(found_empty.mean()) if len(found_empty) else float("nan"),
-        attention_share=tuple(float(share) for share in np.nanmean(np.concatenate(shares, axis=1), axis=1)),
+        hidden_found_empty=float(mean(found_empty, 0)),
+        attention_share=tuple(float(share) for share in mean(np.concatenate(shares, axis=1), 1)),
     )
+
+
+def mean(values: Array, axis: int) -> Float[np.ndarray, "..."]:
+    """The mean of the values that are not NaN; NaN, without a warning, where there are none."""
+    counted_values = (~np.isnan(values)).sum(axis=axis)
+    return np.where(counted_values > 0, np.nansum(values, axis=axis) / np.maximum(counted_values, 1), np.nan)
 
 
 def iou(found: Bool[np.ndarray, "*rest S S"], masks: Bool[np.ndarray, "*rest S S"]) -> Float[np.ndarray, "*rest"]:

@@ -13,8 +13,8 @@ __all__ = ["array", "conv3x3", "expand", "inference", "layer_norm", "linear", "r
 Array = np.ndarray
 
 
-def array(values: Any) -> Array:
-    """The values as an array."""
+def array(values: Any, device: None = None) -> Array:
+    """The values as an array; NumPy knows no devices."""
     return np.asarray(values)
 
 

@@ -1,96 +1,158 @@
-"""Pictures of a tracked video: the masks found, and where the object's queries look."""
+"""Pictures of a tracked video: the masks found, and where an object's queries look."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
-from ..pictures.colours import HEAT, LINE, MARK, TRUTH
+from ..pictures.colours import HEAT, LINE, TRUTH, object_colour
 from ..pictures.figures import Figure
-from .tracker import Step, Tracker
+from .loop import Step
+from .network import patches
+from .tracker import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def object_attention(tracker: Tracker, step: Step, mask: np.ndarray, layer: int) -> np.ndarray:
-    """The mean softmax row [M] of the queries under the mask [S,S], first object, in one layer, over the heads.
+def object_attention(
+    tracker: Tracker, step: Step, mask: Bool[np.ndarray, "S S"], layer: int, index: int = 0
+) -> Float[np.ndarray, " M"]:
+    """The mean softmax row of the queries under the mask of the object `index`, in one layer, over the heads.
 
-    A query is under the mask where more than half of its cell is; where none is, the fullest one is taken.
+    Raises `ValueError` for a prompted frame, which looked at nothing, and for an empty mask, which has no query.
     """
     if step.seen is None:
         raise ValueError(f"step is that of frame {step.frame}, which was prompted and looked at nothing")
     queries = object_cells(mask, tracker.config.backbone_stride)
-    return tracker.attention.attention_map(*step.seen, layer=layer, queries=queries)[0].mean(axis=(0, 1))
+    if not queries:
+        raise ValueError(f"mask of frame {step.frame} is empty, expected at least one pixel of the object")
+    return tracker.attention.attention_map(*step.seen, layer=layer, queries=queries)[index].mean(axis=(0, 1))
 
 
-def object_cells(mask: np.ndarray, stride: int) -> list[int]:
-    """The tokens of which more than half is under the mask [S,S], at least the fullest one."""
-    side = mask.shape[0] // stride
-    cover = mask.reshape(side, stride, side, stride).mean(axis=(1, 3)).ravel()
+def object_cells(mask: Bool[np.ndarray, "S S"], stride: int) -> list[int]:
+    """The tokens of which more than half is under the mask; where none is, the fullest; none of an empty mask."""
+    cover = patches(mask[None, ..., None], stride).mean(axis=-1).ravel()
+    if not cover.any():
+        return []
     return np.flatnonzero(cover > min(0.5, cover.max() - 1e-9)).tolist()
+
+
+class Plate:
+    """How frames and masks of S × S pixels are drawn in the shape that the user's frames have."""
+
+    def __init__(self, size: tuple[int, int], side: int) -> None:
+        self.extent = (0.0, float(size[1]), float(size[0]), 0.0)
+        self.x, self.y = ((np.arange(side) + 0.5) * length / side for length in (size[1], size[0]))
+
+    def show(self, axis: "Axes", image: np.ndarray, **how: Any) -> Any:
+        """Draw an image of any number of pixels over the whole frame."""
+        return axis.imshow(image, extent=self.extent, **how)
+
+    def outline(self, axis: "Axes", mask: Bool[np.ndarray, "S S"], colour: str, style: str = "-") -> None:
+        """Draw a mask's outline."""
+        if mask.any() and not mask.all():
+            axis.contour(self.x, self.y, mask, levels=[0.5], colors=[colour], linewidths=1.8, linestyles=style)
+
+    def outlines(self, axis: "Axes", masks: Bool[np.ndarray, "K S S"], names: Sequence[str] = ()) -> None:
+        """Draw every object's outline in its colour, and its name beside it where there are names."""
+        for index, mask in enumerate(masks):
+            self.outline(axis, mask, object_colour(index))
+        for index, (mask, name) in enumerate(zip(masks, names, strict=False)):
+            if mask.any():
+                rows, columns = np.nonzero(mask)
+                look = {"facecolor": object_colour(index), "edgecolor": "none", "boxstyle": "round,pad=0.15"}
+                place = (self.x[int(np.median(columns))], self.y[rows.min()])
+                axis.text(*place, name, fontsize=7, ha="center", va="bottom", bbox=look, clip_on=True)
 
 
 def draw_tracking(
     tracker: Tracker,
-    frames: np.ndarray,
-    found: np.ndarray,
-    steps: Sequence[Step],
+    frames: Float[np.ndarray, "T S S 3"],
+    found: Bool[np.ndarray, "T K S S"] | Bool[np.ndarray, "T S S"],
+    steps: Sequence[Step] | Mapping[int, Step],
     ious: Sequence[float] | None = None,
-    truth: np.ndarray | None = None,
+    truth: Bool[np.ndarray, "T K S S"] | Bool[np.ndarray, "T S S"] | None = None,
     layer: int = -1,
     title: str = "",
+    names: Sequence[str] = (),
+    shown_object: int = 0,
+    size: tuple[int, int] | None = None,
 ) -> Figure:
-    """Draw frames with their masks above, and below where the last shown frame's object looks in each memory.
+    """Draw frames with the masks of all objects above, and below where one of them looks in each memory.
 
-    `frames` [T,S,S,3], `found` and `truth` [T,S,S] for the first object, `ious` by frame.
+    That object is `shown_object`, in the last frame of `steps` in which it was found. `ious` are its, by frame;
+    `names` are the objects'; `size` is the height and width whose shape the pictures get.
     """
     layer %= tracker.config.memory_attention.num_layers
+    found = found.reshape(len(found), -1, *found.shape[-2:])
+    truth = None if truth is None else truth.reshape(found.shape)
+    one = found[:, shown_object]
+    labels = tuple(names) if len(names) > 1 else ()
+    plate = Plate(size or frames.shape[1:3], frames.shape[1])
     shown = np.unique(np.linspace(0, len(frames) - 1, 6).round().astype(int))
-    in_sight = [number for number in range(1, len(frames)) if found[number].any()]
-    looked = in_sight[-1] if in_sight else len(frames) - 1
-    step = steps[looked]
-    columns = max(len(shown), len(step.memory_frames) + 1)
-    figure = Figure(figsize=(2.05 * columns + 0.8, 5.4), layout="constrained", dpi=120)
+    looks = steps if isinstance(steps, Mapping) else dict(enumerate(steps))
+    in_sight = [number for number, step in looks.items() if step.seen is not None and one[number].any()]
+    columns = max(len(shown), len(looks[max(in_sight)].memory_frames) + 1 if in_sight else 1)
+    shape = plate.extent[2] / plate.extent[1]
+    height = 2 * 2.05 * min(max(shape, 0.3), 2.0) + 1.3
+    figure = Figure(figsize=(2.05 * columns + 0.8, height), layout="constrained", dpi=120)
     axes = figure.subplots(2, columns, squeeze=False)
     for axis in axes.ravel():
         axis.axis("off")
     for axis, number in zip(axes[0], shown, strict=False):
-        axis.imshow(frames[number])
-        _outline(axis, found[number], MARK, "-")
-        if truth is not None and number:
-            _outline(axis, truth[number], TRUTH, ":")
-        said = "prompt" if number == 0 else ("hidden" if truth is not None and not truth[number].any() else "")
+        plate.show(axis, frames[number])
+        plate.outlines(axis, found[number], labels)
+        for mask in truth[number] if truth is not None and number else ():
+            plate.outline(axis, mask, TRUTH, ":")
+        hidden = truth is not None and not truth[number, shown_object].any()
+        said = "prompt" if number == 0 else ("hidden" if hidden else "")
         if not said and ious is not None:
             said = f"IoU {ious[number]:.2f}"
         axis.set_title(f"frame {number}" + (f": {said}" if said else ""), fontsize=10)
+    note = "outline: mask found" + ("; dotted: truth" if truth is not None else "")
+    if in_sight:
+        pointers = _draw_looks(
+            figure, axes[1], plate, tracker, frames, found, looks[max(in_sight)], layer, shown_object
+        )
+        note += f"; layer {layer}; object pointers take {pointers:.0%}"
+        note += f"; attention: {labels[shown_object]}" if labels else ""
+    else:
+        axes[1, 0].text(0, 0.5, "nothing was found of the object: no query to look from", fontsize=10)
+    figure.suptitle(f"{title}\n{note}", fontsize=11)
+    return figure
 
-    axes[1, 0].imshow(frames[looked])
-    _outline(axes[1, 0], found[looked], MARK, "-")
-    axes[1, 0].set_title(f"frame {looked} looks at", fontsize=10)
-    row = object_attention(tracker, step, found[looked], layer)
+
+def _draw_looks(
+    figure: Figure,
+    axes: "Sequence[Axes]",
+    plate: Plate,
+    tracker: Tracker,
+    frames: np.ndarray,
+    found: np.ndarray,
+    step: Step,
+    layer: int,
+    index: int,
+) -> float:
+    """Draw where an object looks in each memory, and return the share of its attention on the pointers."""
+    plate.show(axes[0], frames[step.frame])
+    plate.outline(axes[0], found[step.frame, index], object_colour(index))
+    axes[0].set_title(f"frame {step.frame} looks at", fontsize=10)
+    row = object_attention(tracker, step, found[step.frame, index], layer, index)
     height, width = tracker.config.grid
     spatial = row[: len(step.memory_frames) * height * width].reshape(-1, height, width)
     relative = spatial * len(row)
     top = max(float(relative.max()), 1.0)
     for axis, number, heat, share in zip(
-        axes[1, 1:], step.memory_frames, relative, spatial.sum(axis=(1, 2)), strict=False
+        axes[1:], step.memory_frames, relative, spatial.sum(axis=(1, 2)), strict=False
     ):
-        axis.imshow(frames[number].mean(axis=-1), cmap="gray", vmin=0, vmax=1)
-        size = frames.shape[1] - 0.5
-        image = axis.imshow(heat, cmap=HEAT, vmin=0, vmax=top, alpha=0.7, extent=(-0.5, size, size, -0.5))
-        _outline(axis, found[number], MARK, "-")
+        plate.show(axis, frames[number].mean(axis=-1), cmap="gray", vmin=0, vmax=1)
+        image = plate.show(axis, heat, cmap=HEAT, vmin=0, vmax=top, alpha=0.7)
+        plate.outline(axis, found[number, index], object_colour(index))
         axis.set_title(f"frame {number}: {share:.0%}", fontsize=10)
-    figure.colorbar(image, ax=list(axes[1]), label="attention, multiples of uniform", shrink=0.9)
-    pointers = 1 - spatial.sum()
-    note = "outline: mask found" + ("; dotted: truth" if truth is not None else "")
-    figure.suptitle(f"{title}\n{note}; layer {layer}; object pointers take {pointers:.0%}", fontsize=11)
-    return figure
-
-
-def _outline(axis: "Axes", mask: np.ndarray, colour: str, style: str) -> None:
-    if mask.any() and not mask.all():
-        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.8, linestyles=style)
+    figure.colorbar(image, ax=list(axes), label="attention,\nmultiples of uniform", shrink=0.9)
+    return float(1 - spatial.sum())
 
 
 def draw_training_log(rows: Sequence[dict[str, float]], title: str = "") -> Figure:

@@ -1,106 +1,114 @@
-"""A user's own video: frames from a folder of images or an `.npz` file, and the mask of the first frame."""
+"""A user's own video at the tracker's size, and the objects of its first frame."""
 
 import os
-import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
-from ..files import read_npz
-from ..rules.packages import require
+from .frames import Frame, Frames, open_frames
+from .images import MAX_PIXELS
+from .masks import Objects, objects_of, read_mask, white_is_one
+from .resizing import resize, resize_mask
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MAX_FRAMES = 3600
+"""The most frames of a video, two minutes at thirty a second: 0.7 GB at the tracker's size."""
+
+
+class Video(NamedTuple):
+    """A video at S = the tracker's size, and as it was given.
+
+    `frames` with colours 0…1; `masks` of the objects in the first frame; `given`, the same masks with the
+    frames' own H × W pixels, and their labels; `source`, where the frames can be read again at full size.
+    """
+
+    frames: Float[np.ndarray, "T S S 3"]
+    masks: Bool[np.ndarray, "K S S"]
+    given: Objects
+    source: Frames
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames as they were given."""
+        height, width = self.given.masks.shape[1:]
+        return height, width
 
 
 def read_video(
-    frames: str | os.PathLike[str], mask: str | os.PathLike[str] | None, size: int
-) -> tuple[Float[np.ndarray, "T S S 3"], Bool[np.ndarray, "K S S"], tuple[int, int]]:
-    """Read frames and the first frame's mask, resized to S = `size` pixels a side, and their size (H, W) before.
+    frames: str | os.PathLike[str],
+    mask: str | os.PathLike[str] | None,
+    size: int,
+    objects: Sequence[int] | None = None,
+    every: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    max_frames: int = MAX_FRAMES,
+) -> Video:
+    """Read frames and the first frame's objects, resized to S = `size` pixels a side as they are read.
 
-    `frames`: a folder of images, taken in the order of their names (2 before 10), or an `.npz` file with an array
-    `frames` [T,H,W,3] (uint8, or 0…1), and perhaps `mask` [H,W] or [K,H,W], which serves where `mask` is
-    none. `mask`: an image that is black but for the object. Raises `FileNotFoundError`, or `ValueError`
-    naming the file that is no image, or that differs in size.
+    `frames`: a folder of images, a video (mp4, mov, …), an animation (gif) or TIFF, or an `.npz` file with an
+    array `frames` [T,H,W,3] (uint8, or 0…1), and perhaps `mask`, [H,W] of labels or [K,H,W] of 0 and 1, which
+    serves where `mask` is none. `mask`: an image as `masks.labels_of` understands it. `objects`: the labels to
+    track, all where none. Every `every`th frame is taken. Raises `FileNotFoundError`, or `ValueError` naming
+    the file that is no image, has more than `max_pixels`, or differs in size.
     """
     path = Path(frames)
-    given = None
-    if path.is_dir():
-        images = _read_folder(path)
-    elif path.is_file():
-        images, given = _read_npz(path)
-    else:
-        raise FileNotFoundError(f"frames: no such file or folder: {path}")
+    source, array = open_frames(path, None if mask is None else Path(mask), every, max_pixels)
     if mask is not None:
-        given = _read_image(Path(mask), grey=True) > 0.5
-    if given is None:
+        given = objects_of(read_mask(Path(mask), max_pixels), objects, str(mask))
+    elif array is not None:
+        given = objects_of_array(array, objects)
+    else:
         raise ValueError(f"mask is none, expected the object's mask in the first frame of {path}")
-    if given.ndim not in (2, 3) or not np.isin(given, (0, 1)).all():
-        raise ValueError(f"mask has shape {given.shape}, expected [H,W] or [K,H,W] of 0 and 1")
-    if given.shape[-2:] != images.shape[1:3]:
+    images = (
+        _colours(resize(frame.image, (size, size)), frame.image.dtype)
+        for frame in _counted(source, given.masks.shape[1:], max_frames)
+    )
+    resized = np.fromiter(images, np.dtype((np.float32, (size, size, 3))))
+    if len(resized) < 2:
         raise ValueError(
-            f"mask has {given.shape[-2]} × {given.shape[-1]} pixels, expected those of the frames, "
-            f"{images.shape[1]} × {images.shape[2]}"
+            f"{path}: has {len(resized)} frame(s), expected at least two: one to show, one to track in"
         )
-    if not given.any():
-        raise ValueError("mask is empty, expected at least one pixel of the object")
-    from skimage.transform import resize
-
-    resized = np.stack([resize(image, (size, size), anti_aliasing=True) for image in images])
-    masks = given.astype(bool).reshape(-1, *given.shape[-2:])
-    nearest = [resize(one, (size, size), order=0, anti_aliasing=False).astype(bool) for one in masks]
-    return resized.astype(np.float32).clip(0, 1), np.stack(nearest), images.shape[1:3]
+    return Video(resized, np.stack([resize_mask(one, (size, size)) for one in given.masks]), given, source)
 
 
-def _read_folder(folder: Path) -> Float[np.ndarray, "T H W 3"]:
-    paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_by_number)
-    if len(paths) < 2:
-        raise ValueError(f"{folder}: has {len(paths)} image(s), expected at least two ({', '.join(IMAGES)})")
-    images = [_read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
+def _counted(source: Frames, size: tuple[int, ...], max_frames: int) -> Iterator[Frame]:
+    """The frames, checked against the mask's size before the work and against too many of them."""
+    for index, frame in enumerate(source):
+        if frame.image.shape[:2] != size:
             raise ValueError(
-                f"{path}: has {image.shape[0]} × {image.shape[1]} pixels, expected those of {paths[0].name}, "
-                f"{images[0].shape[0]} × {images[0].shape[1]}"
+                f"mask has {size[0]} × {size[1]} pixels, expected those of the frames, "
+                f"{frame.image.shape[0]} × {frame.image.shape[1]}"
             )
-    return np.stack(images)
+        if index == max_frames:
+            raise ValueError(
+                f"{source.where}: has more than {max_frames} frames, expected at most that many (raised by "
+                f"max_frames; every, now {source.every}, takes fewer)"
+            )
+        yield frame
 
 
-def _by_number(path: Path) -> list[tuple[bool, int, str]]:
-    """A key that sorts numbers within names as numbers."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+def _colours(image: Float[np.ndarray, "S S 3"], dtype: np.dtype) -> Float[np.ndarray, "S S 3"]:
+    return (image / 255 if dtype == np.uint8 else image).clip(0, 1)
 
 
-def _read_image(path: Path, grey: bool = False) -> Float[np.ndarray, "H W *c"]:
-    """An image with colours 0…1, or with one channel where `grey`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    require("PIL", "reading an image")
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(f"{path}: has more than 8 bits a channel, expected an 8-bit image")
-            return np.asarray(image.convert("L" if grey else "RGB"), np.float32) / 255
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable image ({error})") from None
-
-
-def _read_npz(path: Path) -> tuple[Float[np.ndarray, "T H W 3"], np.ndarray | None]:
-    arrays = read_npz(path)
-    if "frames" not in arrays:
-        raise ValueError(f"{path}: has no array 'frames', expected frames [T,H,W,3]")
-    frames = arrays["frames"]
-    if frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
-        raise ValueError(f"{path}: frames has shape {frames.shape}, expected [T,H,W,3] with at least two frames")
-    if frames.dtype != np.uint8 and frames.dtype.kind != "f":
-        raise ValueError(f"{path}: frames has dtype {frames.dtype}, expected uint8 or a floating dtype")
-    if frames.dtype == np.uint8:
-        return frames.astype(np.float32) / 255, arrays.get("mask")
-    if not (frames.min() >= 0 and frames.max() <= 1):
+def objects_of_array(mask: Shaped[np.ndarray, "..."], objects: Sequence[int] | None) -> Objects:
+    """The objects of an array: labels [H,W], or masks of 0 and 1 (or 255) [K,H,W], which have labels 1 … K."""
+    whole = mask.dtype.kind in "bui" or (mask.dtype.kind == "f" and bool((mask == np.round(mask)).all()))
+    if mask.ndim not in (2, 3) or mask.size == 0 or not whole or mask.min() < 0:
         raise ValueError(
-            f"{path}: frames has colours from {frames.min()} to {frames.max()}, expected 0 to 1 or uint8"
+            f"mask has shape {mask.shape} and dtype {mask.dtype}, expected labels [H,W] (whole numbers), "
+            "or [K,H,W] of 0 and 1"
         )
-    return frames.astype(np.float32), arrays.get("mask")
+    if mask.ndim == 2:
+        return objects_of(white_is_one(mask.astype(np.int64)), objects)
+    if len(np.unique(mask[mask != 0])) > 1:
+        raise ValueError(f"mask has values up to {mask.max()}, expected [K,H,W] of 0 and 1, or labels [H,W]")
+    labels = tuple(range(1, len(mask) + 1)) if objects is None else tuple(sorted(set(objects)))
+    for label in labels:
+        if not 1 <= label <= len(mask):
+            raise ValueError(f"object is {label}, expected 1 to {len(mask)}, the masks in the file")
+        if not mask[label - 1].any():
+            raise ValueError(f"mask is empty for object {label}, expected at least one pixel of the object")
+    return Objects(mask[[label - 1 for label in labels]] != 0, labels)

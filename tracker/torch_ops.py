@@ -17,9 +17,9 @@ sigmoid = torch.sigmoid
 inference = torch.no_grad
 
 
-def array(values: Any) -> Tensor:
-    """The values as a tensor, in memory of its own."""
-    return torch.tensor(values)
+def array(values: Any, device: torch.device) -> Tensor:
+    """The values as a tensor on the device, in memory of its own."""
+    return torch.tensor(values, device=device)
 
 
 def conv3x3(x: Float[Tensor, "B h w I"], weight: Float[Tensor, "O I 3 3"], bias: Float[Tensor, " O"]) -> Any:

@@ -111,7 +111,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         config = load_config(recipe.config)
-        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated")
+        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
         network: Any = self.tracker.attention.network
         self.parameters: dict[str, Tensor] = {
             **{PREFIX + name: parameter for name, parameter in network.module.named_parameters()},
@@ -138,13 +138,14 @@ class Training:
             group["lr"] = rate
         frames, masks = (torch.from_numpy(array) for array in training_clips(self.recipe, self.step))
         losses, ious = [], []
-        self.tracker.bank.clear()
+        bank = self.tracker.new_bank()
         truth = masks.float()
         # All frames are encoded at once, which is faster: what an image looks like needs no memory.
         encoded = self.tracker.networks.encode_image(frames.flatten(0, 1))
         views = (part.unflatten(0, frames.shape[:2]) for part in encoded)
         for frame, (fine, features) in enumerate(zip(*views, strict=True)):
-            logits = self.tracker.step(frame, fine, features, truth[0]).logits
+            seen = self.tracker.for_objects(fine, features, self.recipe.objects)
+            logits = self.tracker.step(bank, frame, seen, None if frame else truth[0]).logits
             if logits is not None:
                 losses.append(mask_loss(logits, truth[frame]))
                 ious.append(_iou(logits.detach() > 0, masks[frame]))

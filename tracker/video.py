@@ -19,11 +19,14 @@ def check_video(
         raise TypeError(f"frames is {type(frames).__name__}, expected a sequence of images [{size},{size},3]")
     if len(frames) < 2:
         raise ValueError(f"frames has {len(frames)} frame(s), expected at least two: one to show, one to track in")
-    images = [_image(frame, index, size) for index, frame in enumerate(frames)]
-    return np.stack(images), _masks(masks, size)
+    images = [check_image(frame, index, size) for index, frame in enumerate(frames)]
+    # A long video is not copied.
+    whole = frames if isinstance(frames, np.ndarray) and frames.dtype == np.float32 else np.stack(images)
+    return whole, check_masks(masks, size)
 
 
-def _image(frame: Any, index: int, size: int) -> Float[np.ndarray, "S S 3"]:
+def check_image(frame: Any, index: int, size: int) -> Float[np.ndarray, "S S 3"]:
+    """Return one frame with colours 0…1 (float32); raises as `check_video`."""
     image = np.asarray(frame)
     expected = f"[{size},{size},3]"
     if image.dtype != np.uint8 and image.dtype.kind != "f":
@@ -34,10 +37,11 @@ def _image(frame: Any, index: int, size: int) -> Float[np.ndarray, "S S 3"]:
         return image.astype(np.float32) / 255
     if not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"frames[{index}] has colours from {image.min()} to {image.max()}, expected 0 to 1")
-    return image.astype(np.float32)
+    return image.astype(np.float32, copy=False)
 
 
-def _masks(masks: Any, size: int) -> Float[np.ndarray, "K S S"]:
+def check_masks(masks: Any, size: int) -> Float[np.ndarray, "K S S"]:
+    """Return the masks of a frame's objects, as 0 and 1 (float32); raises as `check_video`."""
     if masks is None:
         raise TypeError(f"masks is None, expected the object's mask [{size},{size}] in the first frame")
     given = np.asarray(masks)
@@ -47,8 +51,27 @@ def _masks(masks: Any, size: int) -> Float[np.ndarray, "K S S"]:
         raise ValueError(f"masks has shape {given.shape}, expected [{size},{size}] or [K,{size},{size}]")
     given = given.reshape(-1, size, size)
     if not np.isin(given, (0, 1)).all():
-        raise ValueError("masks has values besides 0 and 1, expected bool, or numbers 0 and 1")
+        raise ValueError(
+            "masks has values besides 0 and 1, expected bool, or numbers 0 and 1 "
+            "(masks.objects_of makes a mask of each label)"
+        )
     empty = np.flatnonzero(~given.any(axis=(1, 2)))
     if len(empty):
         raise ValueError(f"masks is empty for object {empty[0]}, expected at least one pixel of each object")
+    return given.astype(np.float32)
+
+
+def check_prompt(mask: Any, size: int, may_be_empty: bool) -> Float[np.ndarray, "S S"]:
+    """Return one object's mask of 0 and 1 (float32). Raises `TypeError` or `ValueError` unless it is one."""
+    if mask is None:
+        raise TypeError(f"mask is None, expected the object's mask [{size},{size}]")
+    given = np.asarray(mask)
+    if given.dtype.kind not in "buif":
+        raise TypeError(f"mask has dtype {given.dtype}, expected bool, or numbers 0 and 1")
+    if given.shape != (size, size):
+        raise ValueError(f"mask has shape {given.shape}, expected [{size},{size}], one object's")
+    if not np.isin(given, (0, 1)).all():
+        raise ValueError("mask has values besides 0 and 1, expected bool, or numbers 0 and 1")
+    if not given.any() and not may_be_empty:
+        raise ValueError("mask is empty, expected at least one pixel of an object that is prompted nowhere else")
     return given.astype(np.float32)

@@ -30,8 +30,9 @@ def find_device(device: str | None) -> torch.device:
         raise ValueError(f"device is {device!r}, but PyTorch sees no CUDA device on this machine")
     try:
         torch.zeros(1, device=found).cpu()
-    except (RuntimeError, NotImplementedError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+    # What a device that is not there raises is each device's own: `ModuleNotFoundError` for hpu.
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
         raise ValueError(f"device is {device!r}, which PyTorch cannot use on this machine ({reason})") from None
     return found
 

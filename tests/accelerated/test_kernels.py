@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import memory_attention as ma
-from memory_attention.accelerated.kernels import scaled_dot_product_attention
+from memory_attention.accelerated.kernels import scaled_dot_product_attention, softmax
 from memory_attention.inputs import draw_inputs
 
 
@@ -51,3 +51,31 @@ def test_kernels_forced_in_two_threads_leave_pytorch_as_it_was():
     for thread in threads:
         thread.join()
     assert flags() == before
+
+
+@pytest.mark.parametrize("kernel", ["pytorch", "math"])
+def test_dropout_leaves_out_that_share_of_the_weights(kernel):
+    """Equal weights: each key's is 0, or so much larger that the mean stays."""
+    torch.manual_seed(0)
+    query, key = torch.zeros(1, 1, 4000, 2), torch.randn(1, 1, 5, 2)
+    value = torch.eye(5)[None, None]
+    for dropout in (0.2, 0.5):
+        weights = scaled_dot_product_attention(query, key, value, dropout, kernel)
+        dropped = weights == 0
+        assert abs(dropped.double().mean() - dropout) < 5 * (dropout * (1 - dropout) / weights.numel()) ** 0.5
+        torch.testing.assert_close(weights[~dropped], torch.full_like(weights[~dropped], 0.2 / (1 - dropout)))
+
+
+@pytest.mark.parametrize("kernel", ["tiled", "textbook", "flex"])
+def test_a_kernel_without_dropout_says_so(kernel):
+    x = torch.randn(1, 1, 3, 4)
+    with pytest.raises(ValueError, match=f"kernel is '{kernel}', which knows no dropout"):
+        scaled_dot_product_attention(x, x, x, 0.1, kernel)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_softmax_of_halves_is_taken_in_float32(half):
+    """A sum of six thousand equal weights is beyond what half precision adds up."""
+    weights = softmax(torch.zeros(2, 6000, dtype=half))
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights, torch.full((2, 6000), 1 / 6000))

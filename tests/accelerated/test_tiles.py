@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cases import drawn, seeds
 from checks import error
+from live_bytes import LiveBytes
 from memory_attention.accelerated import tiles
 from memory_attention.accelerated.kernels import scaled_dot_product_attention
 from memory_attention.accelerated.tiles import tiled_attention
@@ -60,6 +61,29 @@ def test_one_long_query_or_key_among_short_ones(seed, long):
     # A long query's own row is a choice between logits too far apart for float32; the others' are as ever.
     others = [row for row in range(8) if row != token] if which == "query" else []
     assert error(result[:, :, others], truth[:, :, others]) <= bound("float32", 30) if others else True
+
+
+@pytest.mark.parametrize("kind", ["query", "key"])
+def test_the_bound_is_that_of_the_longest(kind, monkeypatch, threads):
+    """The one long token is neither the first nor the last, and a mean over the others is far below it."""
+    asked = []
+    original = tiles._attend_block
+    monkeypatch.setattr(tiles, "_attend_block", lambda *a: (asked.append(a[4]), original(*a)))
+    threads(1)
+    query, key, value = torch.ones(2, 3, 40, 4), torch.ones(2, 3, 50, 4), torch.ones(2, 3, 50, 2)
+    (query if kind == "query" else key)[1, 2, 17] *= 21.0
+    tiled_attention(query, key, value, query_tile=40)
+    assert asked == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_tiles_hold_no_more_than_a_tile_of_logits(scale, threads):
+    threads(1)
+    query, key, value = scale * torch.ones(1, 1, 300, 4), torch.ones(1, 1, 500, 4), torch.ones(1, 1, 500, 2)
+    with LiveBytes(query, key, value) as live:
+        tiled_attention(query, key, value, query_tile=100, key_tile=50)
+    # The whole matrix is 600 kB.
+    assert live.largest <= 4 * 100 * 50
 
 
 def test_tiles_pass_nan_on():

@@ -65,7 +65,7 @@ def test_compare_fails_past_a_bound(capfd, npz, monkeypatch):
         (["run", "--config", "tiny", "--inputs", "{npz}", "--output", "{tmp}/no/out.npz"], "no such folder"),
         (["run", "--config", "tiny", "--inputs", "{tmp}/text.npz", "--output", "out.npz"], "not an .npz file"),
         (["run", "--config", "tiny", "--backend", "fast", "--output", "out.npz"], "backend is 'fast'"),
-        (["compare", "--config", "tiny", "--weights", "{tmp}/text.npz"], "not a readable .npz"),
+        (["compare", "--config", "tiny", "--weights", "{tmp}/text.npz"], "text.npz: is no checkpoint"),
         (["compare", "--config", "sam2.1_hiera_t", "--inputs", "{npz}"], "curr has 16 channels, expected 256"),
         (
             ["run", "--config", "tiny", "--backend", "accelerated", "--device", "xpu", "--output", "a.npz"],

@@ -79,3 +79,59 @@ def test_bytes_of_one_step_by_hand():
     # Norm of 2 objects × 16 tokens × 16 channels: read, written, and 32 parameters, 4 bytes each.
     costs = {cost.step: cost for cost in step_costs(ma.load_config("tiny"), 16, 38, objects=2, itemsize=4)}
     assert costs["layers.0.norm1"].bytes == 4 * (2 * 2 * 16 * 16 + 32)
+
+
+# What a step reads besides its parameters, by the names of other steps; `x` is what the layer was given.
+READS = {
+    "norm1": ["x"],
+    "self_attn.q": ["norm1"],
+    "self_attn.k": ["norm1"],
+    "self_attn.v": ["norm1"],
+    "self_attn.q_rotated": ["self_attn.q"],
+    "self_attn.k_rotated": ["self_attn.k"],
+    "self_attn.attended": ["self_attn.q", "self_attn.k", "self_attn.v"],
+    "self_attn.out": ["self_attn.attended"],
+    "self_attention": ["x", "self_attn.out"],
+    "norm2": ["self_attention"],
+    "cross_attn_image.q": ["norm2"],
+    "cross_attn_image.k": ["memory"],
+    "cross_attn_image.v": ["memory"],
+    "cross_attn_image.q_rotated": ["cross_attn_image.q"],
+    "cross_attn_image.k_rotated": ["cross_attn_image.k"],
+    "cross_attn_image.attended": ["cross_attn_image.q", "cross_attn_image.k", "cross_attn_image.v"],
+    "cross_attn_image.out": ["cross_attn_image.attended"],
+    "cross_attention": ["self_attention", "cross_attn_image.out"],
+    "norm3": ["cross_attention"],
+    "linear1": ["norm3"],
+    "activation": ["linear1"],
+    "linear2": ["activation"],
+    "feed_forward": ["cross_attention", "linear2"],
+}
+
+
+@pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])
+def test_bytes_are_what_a_step_reads_and_writes(name):
+    config = ma.load_config(name)
+    inputs = draw_inputs(config, memories=2, pointers=3, objects=2, grid=(2, 3))
+    model = ma.load(config)
+    steps = model.trace(*inputs)
+    costs = {cost.step: cost for cost in step_costs(config, 6, len(inputs.memory), objects=2, itemsize=2)}
+    assert costs["input"].bytes == 2 * 3 * inputs.curr.size
+    before = steps["input"].size
+    for index in range(config.memory_attention.num_layers):
+        here = f"layers.{index}."
+        sizes = {step: steps[here + step].size for step in READS} | {"x": before, "memory": inputs.memory.size}
+        for step, read in READS.items():
+            cost = costs[here + step]
+            moved = sum(sizes[each] for each in read) + cost.parameters + sizes[step]
+            assert cost.bytes == 2 * moved, cost.step
+        before = sizes["feed_forward"]
+    # In memory space the values are the memories, and their projection's parameters are read there.
+    attention, tokens = config.memory_attention.layer.cross_attention, len(inputs.memory)
+    fast = step_costs(config, 6, 6 * tokens, objects=2, itemsize=2, fast=True)
+    cost = next(cost for cost in fast if cost.step == "layers.0.cross_attn_image.attended")
+    if "layers.0.cross_attn_image.v" not in {cost.step for cost in fast}:
+        width, memory_dim = attention.internal_dim, attention.key_dim
+        assert cost.parameters == width * memory_dim + width
+        read_and_written = 2 * (2 * 6 * width + 6 * tokens * (width + memory_dim))
+        assert cost.bytes == 2 * (read_and_written + cost.parameters)

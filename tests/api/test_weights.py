@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 import memory_attention as ma
-from cases import random_weights
-from memory_attention.configs import bank_parameter_shapes
+from checkpoint_forms import all_weights, hugging_face
 from memory_attention.inputs import draw_inputs
 from memory_attention.reference import MemoryAttention
-from memory_attention.weights import HUGGING_FACE, PREFIX
+from memory_attention.weights import PREFIX
 
 CONFIG = ma.load_config("tiny")
 INPUTS = draw_inputs(CONFIG)
@@ -21,21 +20,11 @@ INPUTS = draw_inputs(CONFIG)
 
 @pytest.fixture(scope="module")
 def weights():
-    rng = np.random.default_rng(5)
-    drawn = random_weights(CONFIG, rng) | {
-        n: rng.standard_normal(s) for n, s in bank_parameter_shapes(CONFIG).items()
-    }
-    return {name: weight.astype(np.float32) for name, weight in drawn.items()}
+    return all_weights(CONFIG)
 
 
 def tensors(weights):
     return {name: torch.from_numpy(weight) for name, weight in weights.items()}
-
-
-def hugging_face(name):
-    for theirs, ours in HUGGING_FACE.items():
-        name = name.replace(ours, theirs) if ours != ".norm." else name
-    return name
 
 
 def write(form, weights, folder) -> Path:
@@ -73,22 +62,6 @@ def test_every_form_gives_the_same_network(form, backend, weights, tmp_path):
     for name, weight in model.weights.items():
         np.testing.assert_array_equal(weight, weights[name])
     np.testing.assert_allclose(model(*INPUTS), expected(*INPUTS), atol=1e-5)
-
-
-def test_the_names_of_hugging_face_are_those_of_their_model(weights):
-    """The translation is not checked against itself only: these names were written down from `transformers`."""
-    names = {hugging_face(name) for name in weights}
-    assert {
-        "memory_attention.layers.0.self_attn.o_proj.weight",
-        "memory_attention.layers.0.layer_norm1.bias",
-        "memory_attention.layers.0.layer_norm3.weight",
-        "memory_attention.layer_norm.weight",
-        "memory_temporal_positional_encoding",
-        "no_memory_embedding",
-        "no_memory_positional_encoding",
-        "temporal_positional_encoding_projection_layer.weight",
-        "occlusion_spatial_embedding_parameter",
-    } <= names
 
 
 def test_bfloat16_is_read_as_float32(weights, tmp_path):
@@ -162,10 +135,19 @@ def test_a_foreign_file_is_refused(suffix, tmp_path):
         ma.load(CONFIG, weights=tmp_path / f"none{suffix}")
 
 
-@pytest.mark.parametrize("content", [{"model": 3}, {"model": [torch.zeros(1)]}, [torch.zeros(1)], 3])
-def test_a_checkpoint_of_something_else_is_refused(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"model": 3}, "found model \\(int\\)"),
+        ({"model": [torch.zeros(1)]}, "found model \\(list\\)"),
+        ({"model": {"fc.weight": torch.zeros(1)}, "epoch": 2}, "found model.fc.weight"),
+        ([torch.zeros(1)], "holds list, expected a mapping"),
+        (3, "holds int, expected a mapping"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(content, words, tmp_path):
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="other.pt: holds (int|list), expected a mapping"):
+    with pytest.raises(ValueError, match=f"other.pt: .*{words}"):
         ma.load(CONFIG, weights=tmp_path / "other.pt")
 
 

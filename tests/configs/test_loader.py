@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import memory_attention as ma
-from memory_attention.configs import loader
+from memory_attention.configs import loader, words
 
 SAM2 = [name for name in ma.available_configs() if name.startswith("sam2")]
 
 # As SAM 2 writes it: the rest of the model is there, and training files leave values to be filled in.
 SAM2_FILE = """
 # @package _global_
+scratch: {resolution: 1024}
 model:
   _target_: sam2.modeling.sam2_base.SAM2Base
   image_encoder:
@@ -103,7 +104,7 @@ def test_sam3_is_the_same_on_a_larger_grid():
     sam3, sam2 = ma.load_config("sam3_tracker"), ma.load_config("sam2.1_hiera_t")
     assert sam3.grid == (72, 72)
     assert sam3.memory_attention.layer.cross_attention.feat_sizes == (72, 72)
-    assert sam3.memory_bank == sam2.memory_bank
+    assert sam3.memory_bank == sam2.memory_bank.model_copy(update={"max_cond_frames_in_attn": 4})
 
 
 def test_a_sam2_file_loads_unchanged(write):
@@ -158,7 +159,7 @@ def test_our_files_say_only_what_sam2_knows():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "expected"),
     [
         ("dim_feedforward", "dim_feedfoward", ["memory_attention.layer", "'dim_feedfoward'", "'dim_feedforward'"]),
         ("num_maskmem: 7", "num_maskmen: 7", ["model", "'num_maskmen'", "'num_maskmem'"]),
@@ -167,19 +168,23 @@ def test_our_files_say_only_what_sam2_knows():
         ("num_heads: 1", "num_heads: 3", ["self_attention", "num_heads 3 does not divide", "256"]),
         ("num_heads: 1", "num_heads: 128", ["self_attention", "head dim 2", "divisible by 4"]),
         ("num_layers: 4", "num_layers: 0", ["memory_attention.num_layers", "0", "greater than 0"]),
-        ("sam2.modeling.sam.transformer.RoPEAttention", "os.system", ["_target_", "'os.system'", "not allowed"]),
+        (
+            "sam2.modeling.sam.transformer.RoPEAttention",
+            "os.system",
+            ["_target_", "'os.system'", "not built"],
+        ),
         ("transformer.RoPEAttention", "transformer.RopeAttention", ["did you mean", "RoPEAttention"]),
         ("    d_model: 256\n    pos", "    d_model: 128\n    pos", ["layer.d_model", "256", "128"]),
         ("    num_layers: 4", "    num_layers: [", ["not a YAML file"]),
         ("  memory_attention:", "  memory_attentions:", ["memory_attention"]),
     ],
 )
-def test_what_is_wrong_is_named(write, old, new, words):
+def test_what_is_wrong_is_named(write, old, new, expected):
     assert old in SAM2_FILE
     path = write(SAM2_FILE.replace(old, new, 1))
     with pytest.raises(ValueError, match="config.yaml") as error:
         ma.load_config(path)
-    for word in words:
+    for word in expected:
         assert word in str(error.value)
 
 
@@ -208,7 +213,88 @@ def test_any_yaml_loads_or_is_refused_clearly(document, tmp_path_factory):
     try:
         assert isinstance(ma.load_config(path), ma.Config)
     except ValueError as error:
-        assert str(error).startswith(str(path))  # noqa: PT017
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017
+        assert len(str(error)) <= len(str(path)) + 302  # noqa: PT017
+
+
+WIDE = 65_536
+NUMBERS = {
+    "memory_attention.num_layers": ("{memory_attention: {num_layers: %s}}", 256),
+    "memory_attention.d_model": ("{memory_attention: {d_model: %s}}", WIDE),
+    "memory_attention.layer.d_model": ("{memory_attention: {d_model: %s, layer: {d_model: %s}}}", WIDE),
+    "memory_attention.layer.dim_feedforward": ("{memory_attention: {layer: {dim_feedforward: %s}}}", WIDE),
+    "cross_attention.kv_in_dim": (
+        "{use_obj_ptrs_in_encoder: false, memory_attention: {layer: {cross_attention: {kv_in_dim: %s}}}}",
+        WIDE,
+    ),
+    "cross_attention.feat_sizes.1": (
+        "{memory_attention: {layer: {cross_attention: {feat_sizes: [3, %s]}}}}",
+        WIDE,
+    ),
+    "model.image_size": ("{image_size: %s, memory_attention: {}}", WIDE),
+    "model.num_maskmem": ("{num_maskmem: %s, memory_attention: {}}", WIDE),
+}
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_numbers_have_limits(write, key):
+    text, most = NUMBERS[key]
+    assert isinstance(ma.load_config(write(text.replace("%s", str(most)))), ma.Config)
+    for beyond in (most + 1, 10**9, "9" * 40, "9" * 5000, "0x" + "f" * 4000, -1, "true", "1e3x", ".inf", "[1]"):
+        with pytest.raises(ValueError, match="config.yaml: ") as error:
+            ma.load_config(write(text.replace("%s", str(beyond))))
+        asked = key.replace(".layer.d_model", ".d_model")
+        assert asked in str(error.value)
+        assert len(str(error.value)) < 400
+
+
+def test_an_error_stays_short_whatever_came(write):
+    long = "layers" * 30
+    for text in (
+        f"memory_attention: {{{long}: 1}}",
+        f"memory_attention: {{num_layers: {long * 100}}}",
+        f"memory_attention: {{num_layers: [{', '.join([long] * 100)}]}}",
+        f"memory_attention: {{_target_: {long * 100}}}",
+        f"memory_attention: {{layer: {{activation: {{{long}: {{{long}: [{long}]}}}}}}}}",
+        f"memory_attention: {{num_layers: '${{{long * 20}}}'}}",
+        f"image_size: '${{{'a.' * 2000}b}}'\nmemory_attention: {{}}",
+        f"memory_attention: !{long * 5} {{}}",
+    ):
+        path = write(text)
+        with pytest.raises(ValueError, match="memory_attention|image_size|YAML") as error:
+            ma.load_config(path)
+        assert len(str(error.value)) <= len(str(path)) + 302
+    with pytest.raises(FileNotFoundError, match="bundled are") as unknown:
+        ma.load_config(long * 1000)
+    assert len(str(unknown.value)) < 400
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        ma.load_config(long * 1000 + ".yaml")
+
+
+def test_many_keys_are_read_quickly_and_a_misspelt_one_among_them_is_named(write, monkeypatch):
+    """One comparison a known key: the words are prepared once for each, not for every key of the file."""
+    compared = []
+    monkeypatch.setattr(words.difflib, "get_close_matches", lambda *given, **_: compared.append(given) or [])
+    keys = "\n".join(f"key{index}: {index}" for index in range(3000))
+    assert isinstance(ma.load_config(write(f"{keys}\nmemory_attention: {{}}")), ma.Config)
+    assert len(compared) < 50
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="unknown key 'num_maskmen' \\(did you mean 'num_maskmem'"):
+        ma.load_config(write(f"{keys}\nnum_maskmen: 3\nmemory_attention: {{}}"))
+
+
+def test_the_model_that_is_read(write):
+    """A trainer's model before the model before the top level, and a trainer without a model is none."""
+    nodes = [f"{{memory_attention: {{num_layers: {layers}}}}}" for layers in (1, 2)]
+    top = "memory_attention: {num_layers: 3}"
+    for text, layers in (
+        (f"trainer: {{model: {nodes[0]}}}\nmodel: {nodes[1]}\n{top}", 1),
+        (f"trainer: {{epochs: 5}}\nmodel: {nodes[1]}\n{top}", 2),
+        (f"trainer: cpu\nmodel: {nodes[1]}", 2),
+        (f"model: resnet\n{top}", 3),
+        (f"trainer: {{model: '${{model}}'}}\nmodel: {nodes[1]}", 2),
+    ):
+        assert ma.load_config(write(text)).memory_attention.num_layers == layers
 
 
 def test_yaml_cannot_run_code(write, tmp_path):
@@ -216,3 +302,12 @@ def test_yaml_cannot_run_code(write, tmp_path):
     with pytest.raises(ValueError, match="not a YAML file"):
         ma.load_config(write(f"model: !!python/object/apply:os.mkdir ['{mark}']"))
     assert not mark.exists()
+
+
+def test_a_file_that_is_put_together_from_others_is_refused(write):
+    rest = "memory_attention: {num_layers: 3}"
+    for entry in ("sam2.1_hiera_t", "{model: tiny}", "{override model: tiny}", "{optional model: x}"):
+        with pytest.raises(ValueError, match="config.yaml: defaults names another file, .* one whole file"):
+            ma.load_config(write(f"defaults: [_self_, {entry}]\n{rest}"))
+    for harmless in ("[_self_]", "[_self_, {override hydra/job_logging: none}]", "[]", "~", "{lr: 1}"):
+        assert ma.load_config(write(f"defaults: {harmless}\n{rest}")).memory_attention.num_layers == 3

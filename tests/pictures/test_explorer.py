@@ -75,14 +75,14 @@ def expected_colours(row):
     return table, levels
 
 
-def check_heat(page, tracked, frame, layer, kind, row, column):
+def check_heat(page, tracked, frame, layer, kind, row, column, index=0):
     """Every drawn token has the colour of its value, up to the rounding of the colour scale."""
     tracker, _, steps = tracked
     width = tracker.config.grid[1]
     rows = tracker.attention.attention_map(
         *steps[frame].seen, layer=layer, kind=kind, queries=row * width + column
     )
-    values = rows[0].mean(axis=0)[0]
+    values = rows[index].mean(axis=0)[0]
     table, levels = expected_colours(values)
     colours = drawn(page, "#memories canvas")
     if kind == "cross":
@@ -138,6 +138,49 @@ def test_bars_are_the_shares(page, tracked):
     shares = rows[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
     np.testing.assert_allclose(np.array(widths) / 100, shares, atol=1e-4)
     assert len(widths) == len(steps[4].memory_frames)
+
+
+@pytest.fixture(scope="module")
+def pair(tracked):
+    """Two objects of the same clip."""
+    tracker, clip, _ = tracked
+    return tracker, clip, list(tracker.follow(clip.frames, clip.masks[0, :2]))
+
+
+def test_every_object_can_be_asked(pair, browser, tmp_path):
+    tracker, clip, steps = pair
+    names = ["object 3", "object <7>"]
+    explore(
+        tracker.attention, clip.frames, clip.masks[:, :2], {2: steps[2], 4: steps[4]}, [2, 4], "Two", names, 1.75
+    ).save(tmp_path / "pair.html")
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto((tmp_path / "pair.html").as_uri())
+    assert page.locator("#named").inner_text() == ": object 3, object <7>"
+    swatches = page.eval_on_selector_all("#named .swatch", "all => all.map(i => i.style.background)")
+    assert swatches == ["rgb(213, 94, 0)", "rgb(86, 180, 233)"]
+    box = page.locator("#now").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(1.75, rel=0.01)
+    # The page starts on the first object.
+    row, column = (int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column"))
+    assert clip.masks[4, 0].reshape(16, 8, 16, 8)[row, :, column].any()
+    for index in (0, 1):
+        choose(page, "object", index)
+        check_heat(page, pair, 4, 1, "cross", row, column, index)
+    page.close()
+
+
+def test_of_many_objects_the_first_can_be_asked_and_all_are_named(tracked, browser, tmp_path):
+    tracker, clip, _ = tracked
+    masks = np.zeros((2, 6, *clip.frames.shape[1:3]), bool)
+    for index in range(6):
+        masks[:, index, 20 * index : 20 * index + 15, 30:60] = True
+    steps = list(tracker.follow(clip.frames[:2], masks[0]))
+    page = browser.new_page()
+    explore(tracker.attention, clip.frames[:2], masks, steps, [1], "Many").save(tmp_path / "many.html")
+    page.goto((tmp_path / "many.html").as_uri())
+    assert page.locator("#named").inner_text() == ": " + ", ".join(f"object {n}" for n in range(1, 7))
+    assert page.locator("input[name=object]").count() == 4
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,9 +18,20 @@ from memory_attention.inputs import draw_inputs
 for name in ma.available_configs():
     ma.load_config(name)
 config = ma.load_config("tiny")
-assert not any(map(importlib.util.find_spec, ("torch", "matplotlib", "configs", "reference", "api")))
+absent = ("torch", "matplotlib", "skimage", "PIL", "configs", "reference", "api")
+assert not any(map(importlib.util.find_spec, absent))
 print(ma.load(config)(*draw_inputs(config)).shape, len(ma.available_configs()))
 """
+CLIP = """
+import numpy as np
+masks = np.zeros((2, 128, 128), bool)
+masks[:, 30:60, 40:90] = True
+np.savez("clip.npz", frames=np.random.default_rng(0).random((2, 128, 128, 3)), mask=masks[0], masks=masks)
+"""
+COMMANDS = (
+    ("track", "--frames", "clip.npz", "--no-page", "--no-picture", "--output", "tracked"),
+    ("evaluate", "--frames", "clip.npz", "--output", "figures.json"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +58,7 @@ def test_one_top_level_name(wheel):
 
 
 def test_it_runs_in_an_empty_environment(wheel, tmp_path):
-    """The bare install: no torch, no matplotlib."""
+    """The bare install: no torch, no matplotlib, no scikit-image, no Pillow."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     constraints = ROOT / "constraints.txt"
@@ -57,6 +68,14 @@ def test_it_runs_in_an_empty_environment(wheel, tmp_path):
     done = subprocess.run([python, "-c", RUN], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"(16, 1, 16) {len(ma.available_configs())}"
+    for words in ((python, "-c", CLIP), *((python, "-m", "memory_attention", *words) for words in COMMANDS)):
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tracked" / "masks.npz").is_file()
+    assert (tmp_path / "figures.json").is_file()
+    done = subprocess.run([python, "-m", "memory_attention", "evaluate"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "a held-out clip needs skimage; in a clone of this project type: pip install" in done.stderr
 
 
 def test_the_bare_install_is_small(wheel):

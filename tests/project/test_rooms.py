@@ -75,8 +75,10 @@ def test_no_file_is_long():
 
 
 def test_a_test_is_named_after_what_it_tests():
-    """But for those of both backends, and of the project as a whole."""
-    for path in (ROOT / "tests").glob("*/test_*.py"):
-        room, file = path.parent.name, path.stem.removeprefix("test_")
-        tested = (ROOT / room / f"{file}.py", ROOT / room / file / "__init__.py")
-        assert room in ("equivalence", "project") or any(place.is_file() for place in tested), path
+    """`test_model_numbers.py` tests `model.py`. But for those of both backends, and of the project as a whole."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        room, file = path.parent.relative_to(ROOT / "tests"), path.stem.removeprefix("test_")
+        words = file.split("_")
+        names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+        tested = [ROOT / room / place for name in names for place in (f"{name}.py", f"{name}/__init__.py")]
+        assert str(room) in ("equivalence", "project") or any(place.is_file() for place in tested), path

@@ -52,3 +52,17 @@ def test_keys_of_several_frames_need_rope_k_repeat(package):
     attention = getattr(ma, package).RoPEAttention(embedding_dim=8, num_heads=1)
     with pytest.raises(ValueError, match="8 rotated keys for 4 query tokens need rope_k_repeat"):
         attention(x, keys, keys)
+
+
+@pytest.mark.parametrize("package", ["reference", "accelerated"])
+def test_feat_sizes_are_width_and_height(package):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 6, 8)).astype(np.float32)
+    if package == "accelerated":
+        import torch
+
+        x = torch.from_numpy(x)
+    attention = getattr(ma, package).RoPEAttention(embedding_dim=8, num_heads=1, feat_sizes=(3, 2))
+    guessed, said, turned = (attention(x, x, x, grid=grid) for grid in (None, (2, 3), (3, 2)))
+    assert (guessed == said).all()
+    assert not (guessed == turned).all()

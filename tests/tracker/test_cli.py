@@ -1,6 +1,7 @@
 """track, explore, evaluate and train, run as their users run them."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -42,7 +43,10 @@ def test_track_a_held_out_clip(capfd, weights, tmp_path):
     status, text, _ = run(capfd, "track", "--weights", weights, "--backend", "accelerated", "--output", out)
     assert status == 0
     assert "IoU" in text
-    assert sorted(path.name for path in out.iterdir()) == ["explorer.html", "masks.npz", "track.png"]
+    overlay = "overlay.mp4" if find_spec("av") else "overlay.gif"
+    written = ["explorer.html", "masks", "masks.npz", overlay, "track.png"]
+    assert sorted(path.name for path in out.iterdir()) == written
+    assert len(list((out / "masks").iterdir())) == 16
     assert (out / "track.png").read_bytes().startswith(b"\x89PNG")
     assert np.load(out / "masks.npz")["masks"].shape == (16, 1, 128, 128)
 
@@ -55,10 +59,10 @@ def test_track_ones_own_frames(capfd, weights, video, tmp_path, backend):
     assert status == 0
     assert "IoU" not in text
     masks = np.load(out / "masks.npz")["masks"]
-    # The masks have the size of the frames, and the first is the given one but for the resizing.
+    # The masks have the size of the frames, and the first is the given one.
     assert masks.shape == (3, 1, 96, 128)
     given = np.asarray(Image.open(tmp_path / "mask.png")) > 0
-    assert (masks[0, 0] != given).mean() < 0.01
+    np.testing.assert_array_equal(masks[0, 0], given)
 
 
 def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
@@ -69,6 +73,64 @@ def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
     assert status == 0
     masks = np.load(tmp_path / "out" / "masks.npz")["masks"]
     np.testing.assert_array_equal(masks[0], clip.masks[0, :2])
+
+
+def test_masks_alone(capfd, weights, tmp_path):
+    clip = held_out_clip(0, 2)
+    np.savez(tmp_path / "clip.npz", frames=clip.frames, mask=clip.masks[0, 0])
+    words = ["--weights", weights, "--backend", "reference", "--output", tmp_path / "out"]
+    status, _, _ = run(capfd, "track", "--frames", tmp_path / "clip.npz", *words, "--no-page", "--no-picture")
+    assert status == 0
+    assert not {"track.png", "explorer.html"} & {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_track_chosen_objects_of_a_video(capfd, weights, tmp_path):
+    """Frames of 96 × 160 pixels with the mask among them, three objects in it and two of them asked for."""
+    clip = held_out_clip(0, 3)
+    folder = tmp_path / "video"
+    folder.mkdir()
+    for index, frame in enumerate(clip.frames):
+        image = Image.fromarray((frame * 255).astype(np.uint8))
+        image.resize((160, 96)).save(folder / f"shot{index}.jpg")
+    labels = np.zeros((96, 160), np.uint8)
+    labels[10:30, 20:60], labels[40:41, 50:51], labels[60:90, 90:140] = 2, 5, 9
+    Image.fromarray(labels).save(folder / "mask.png")
+    out = tmp_path / "out"
+    words = ["--weights", weights, "--backend", "accelerated", "--output", out, "--object", 9, "--object", 5]
+    status, text, _ = run(capfd, "track", "--frames", folder, "--mask", folder / "mask.png", *words)
+    assert status == 0
+    assert "96 × 160 pixels" in " ".join(text.split())
+    with np.load(out / "masks.npz") as arrays:
+        assert arrays["labels"].tolist() == [5, 9]
+        assert arrays["masks"].shape == (3, 2, 96, 160)
+        np.testing.assert_array_equal(arrays["masks"][0], [labels == 5, labels == 9])
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["shot0.png", "shot1.png", "shot2.png"]
+    first = np.asarray(Image.open(out / "masks" / "shot0.png"))
+    np.testing.assert_array_equal(first, np.where(labels == 2, 0, labels))
+    page = (out / "explorer.html").read_text()
+    assert '"name":"object 5"' in page
+    assert '"name":"object 9"' in page
+
+
+def test_objects_of_a_held_out_clip(capfd, weights, tmp_path):
+    words = ["--weights", weights, "--backend", "accelerated", "--no-page", "--object", 1, "--object", 2]
+    status, text, _ = run(capfd, "track", "--clip", 3, *words, "--output", tmp_path / "out")
+    assert status == 0
+    assert "object 1" in text
+    assert "object 2" in text
+    clip = held_out_clip(3)
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "masks.npz")["masks"][0], clip.masks[0, :2])
+
+
+def test_a_folder_of_ones_own_is_not_replaced(capfd, weights, video, tmp_path):
+    out = tmp_path / "out"
+    (out / "masks").mkdir(parents=True)
+    (out / "masks" / "mine.png").write_bytes(b"mine")
+    words = ["--weights", weights, "--frames", video, "--mask", tmp_path / "mask.png", "--output", out]
+    status, _, err = run(capfd, "track", *words)
+    assert status == 2
+    assert "mine.png was not written by track, and would be lost" in err
+    assert [path.name for path in out.rglob("*")] == ["masks", "mine.png"]
 
 
 def test_explore(capfd, weights, tmp_path):
@@ -85,7 +147,7 @@ def test_explore(capfd, weights, tmp_path):
 
 def test_evaluate_both_backends(capfd, weights, tmp_path):
     figures = tmp_path / "figures.json"
-    words = ["--clips", 2, "--frames", 4, "--backend", "reference", "--against", "accelerated"]
+    words = ["--clips", 2, "--length", 4, "--device", "cpu", "--backend", "reference", "--against", "accelerated"]
     status, text, _ = run(capfd, "evaluate", "--weights", weights, *words, "--output", figures)
     assert status == 0
     assert "pixels on which both backends agree" in text
@@ -132,12 +194,31 @@ def test_train_and_go_on(capfd, tmp_path):
         (["--frames", "{tmp}/one", "--mask", "{tmp}/mask.png"], "has 1 image(s), expected at least two"),
         (["--frames", "{tmp}/uneven", "--mask", "{tmp}/mask.png"], "has 10 × 10 pixels, expected those of 0.png"),
         (["--frames", "{tmp}/broken", "--mask", "{tmp}/mask.png"], "1.png: not a readable image"),
-        (["--frames", "{tmp}/text.png", "--mask", "{tmp}/mask.png"], "not an .npz file"),
+        (["--frames", "{tmp}/text.png", "--mask", "{tmp}/mask.png"], "text.png: not a readable image"),
+        (["--frames", "{tmp}/text.npz", "--mask", "{tmp}/mask.png"], "not an .npz file"),
+        (
+            ["--frames", "{tmp}/text.txt", "--mask", "{tmp}/mask.png"],
+            "a folder of images, or a file .npz",
+        ),
         (["--frames", "{tmp}/names.npz", "--mask", "{tmp}/mask.png"], "has no array 'frames'"),
         (["--frames", "{tmp}/deep", "--mask", "{tmp}/mask.png"], "more than 8 bits"),
         (["--frames", "{tmp}/range.npz", "--mask", "{tmp}/mask.png"], "colours from 0.0 to 255.0, expected"),
         (["--frames", "{tmp}/flat.npz"], "mask has shape (96,)"),
-        (["--frames", "{tmp}/labels.npz"], "expected [H,W] or [K,H,W] of 0 and 1"),
+        (["--frames", "{tmp}/greys.npz"], "expected labels [H,W] (whole numbers), or [K,H,W] of 0 and 1"),
+        (
+            ["--frames", "{video}", "--mask", "{video}/1.png"],
+            "expected a mask, not a photograph",
+        ),
+        (
+            ["--frames", "{video}", "--mask", "{tmp}/mask.png", "--object", "2"],
+            "object is 2, expected one of",
+        ),
+        (["--object", "9"], "object is 9, expected 1 to"),
+        (
+            ["--frames", "{video}", "--mask", "{tmp}/mask.png", "--max-pixels", "12000"],
+            "96 × 128 pixels",
+        ),
+        (["--frames", "{video}", "--mask", "{tmp}/mask.png", "--max-frames", "2"], "has more than 2 frames"),
         (["--frames", "{tmp}/shape.npz", "--mask", "{tmp}/mask.png"], "frames has shape (2, 8, 8)"),
         (["--weights", "{tmp}/text.png"], "not a readable safetensors file"),
         (["--weights", "{tmp}/none.safetensors"], "no such file"),
@@ -147,7 +228,8 @@ def test_train_and_go_on(capfd, tmp_path):
 def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights, video, tmp_path):
     Image.new("L", (128, 96)).save(tmp_path / "empty.png")
     Image.new("L", (10, 10), 255).save(tmp_path / "small.png")
-    (tmp_path / "text.png").write_text("text")
+    for name in ("text.png", "text.npz", "text.txt"):
+        (tmp_path / name).write_text("text")
     frame = (video / "0.png").read_bytes()
     for name, second in (
         ("one", None),
@@ -164,7 +246,7 @@ def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights
     ramp = np.linspace(0, 255, 2 * 96 * 128 * 3).reshape(2, 96, 128, 3)
     np.savez(tmp_path / "range.npz", frames=ramp)
     np.savez(tmp_path / "flat.npz", frames=ramp / 255, mask=np.ones(96))
-    np.savez(tmp_path / "labels.npz", frames=ramp / 255, mask=np.full((96, 128), 3))
+    np.savez(tmp_path / "greys.npz", frames=ramp / 255, mask=np.full((96, 128), 0.3))
     np.savez(tmp_path / "names.npz", images=np.zeros(3))
     np.savez(tmp_path / "shape.npz", frames=np.zeros((2, 8, 8)))
     given = [word.format(video=video, tmp=tmp_path) for word in words]

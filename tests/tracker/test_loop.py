@@ -1,0 +1,69 @@
+"""One turn of the loop: what is handed to the small networks and to the bank, for each object."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch")
+
+from cases import seeds
+from memory_attention.configs import load_config
+from memory_attention.tracker import Tracker
+from memory_attention.tracker.weights import tracker_shapes
+
+CONFIG = load_config("tiny")
+SIZE = CONFIG.image_size
+RNG = np.random.default_rng(11)
+WEIGHTS = {
+    name: (RNG.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+    for name, shape in tracker_shapes(CONFIG).items()
+}
+TRACKERS = {name: Tracker(CONFIG, WEIGHTS, name, device="cpu") for name in ("reference", "accelerated")}
+
+
+def turn(backend, prompted, masks, monkeypatch):
+    """A turn in which the masks [K,S,S] are given, or found as logits; with what the networks were handed."""
+    tracker, handed = TRACKERS[backend], {}
+    networks, array = tracker.networks, tracker.array
+    bank, rng = tracker.new_bank(), np.random.default_rng(3)
+    with tracker.ops.inference():
+        encoded = tracker.encode(array(rng.random((1, SIZE, SIZE, 3), np.float32)), len(masks))
+        tracker.step(bank, 0, encoded, array(np.ones((len(masks), SIZE, SIZE), np.float32)))
+        for name in ("point", "encode_memory", "decode_mask"):
+            original = getattr(networks, name)
+
+            def see(*given, name=name, original=original):
+                handed[name] = [np.asarray(value) for value in given]
+                return original(*given)
+
+            monkeypatch.setattr(networks, name, see)
+        if not prompted:
+            monkeypatch.setattr(networks, "decode_mask", lambda tokens, fine: array(masks))
+        step, memory = tracker.look(bank, 1, encoded, array(masks) if prompted else None)
+    return step.to_numpy(), {n: np.asarray(v) for n, v in memory.items()}, handed, np.asarray(encoded.features)
+
+
+@pytest.mark.parametrize("backend", TRACKERS)
+@settings(max_examples=4)
+@given(seed=seeds, prompted=st.booleans())
+def test_an_object_is_absent_where_its_mask_is_empty_and_only_there(backend, seed, prompted):
+    rng = np.random.default_rng(seed)
+    shown = np.zeros((4, SIZE, SIZE), bool)
+    shown[1, rng.integers(SIZE), rng.integers(SIZE)] = shown[2] = True
+    shown[3, 5:9] = True
+    # Logits just above zero are the object, however few; those below are not.
+    masks = np.where(shown, 1, 0 if prompted else -1) * (1 if prompted else 0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        step, memory, handed, features = turn(backend, prompted, masks.astype(np.float32), patch)
+    assert memory["absent"].tolist() == [True, False, False, False]
+    assert memory["conditioning"] == prompted
+    np.testing.assert_array_equal(step.masks, shown)
+    # The memory is made of what the frame looks like, the pointer of what it remembers, both of the soft mask.
+    soft = masks if prompted else 1 / (1 + np.exp(-masks))
+    for name in ("encode_memory", "point"):
+        np.testing.assert_allclose(handed[name][1], soft, rtol=1e-6)
+    np.testing.assert_array_equal(handed["encode_memory"][0], features)
+    assert np.abs(handed["point"][0] - features).max() > 0.01
+    if prompted:
+        np.testing.assert_allclose(handed["point"][0], features + WEIGHTS["no_mem_embed"][0, 0], rtol=1e-6)

@@ -1,0 +1,95 @@
+"""The command line's evaluate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ..backends import find_backend
+from ..console import console
+from ..files import check_writable, write_json
+from ..options import BackendOption, DeviceOption
+from .options import WeightsOption
+
+if TYPE_CHECKING:
+    from .evaluation import Report
+
+
+def evaluate(
+    frames: Annotated[
+        Path | None, typer.Option(help="Your own annotated clip: an .npz with frames and masks [default: ours]")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, help="How many held-out clips.")] = 200,
+    length: Annotated[int, typer.Option(min=2, help="Frames of each held-out clip.")] = 16,
+    backend: BackendOption = None,
+    against: Annotated[str | None, typer.Option(help="Another backend, whose masks are compared.")] = None,
+    weights: WeightsOption = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Measure the tracker on held-out clips, with its baselines; with --against, in two backends."""
+    from .annotated import read_annotated
+    from .evaluation import evaluate as measure
+    from .evaluation import evaluate_clip
+    from .weights import WEIGHTS, read_tracker
+
+    if output is not None:
+        check_writable(output)
+    config, parameters, made_by = read_tracker(weights or WEIGHTS)
+    clip = None if frames is None else read_annotated(frames, config.image_size)
+    names = [backend, *([against] if against else [])]
+    reports, masks = [], []
+    for name in names:
+        found: list[np.ndarray] = []
+        if clip is not None:
+            report = evaluate_clip(config, parameters, clip, name, found.append, device)
+        else:
+            report = measure(
+                config, parameters, name, clips, length, show_progress=True, collect=found.append, device=device
+            )
+        reports.append(report)
+        masks.append(np.concatenate(found, axis=1))
+    agreement = float((masks[0] == masks[1]).mean()) if against else None
+    labels = [find_backend(name)[0] for name in names]
+
+    own = clip and f"{escape(str(frames))}, {clip.masks.shape[1]} object(s)"
+    title = own or f"{clips} held-out clips"
+    console.print(_report_table(reports, labels, f"{title}, {reports[0].frames} frames"))
+    if agreement is not None:
+        console.print(f"pixels on which both backends agree: {agreement:.6%}")
+    if output is not None:
+        figures = {label: asdict(report) for label, report in zip(labels, reports, strict=True)}
+        write_json(output, {"made_by": made_by, "agreement": agreement, "figures": figures})
+        console.print(f"figures → {output}")
+
+
+def _report_table(reports: Sequence["Report"], labels: Sequence[str], title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("")
+    for label in labels:
+        table.add_column(label, justify="right")
+    rows = {
+        "mean IoU (J)": "iou",
+        "… with an emptied memory": "iou_without_memory",
+        "… of copying the first mask": "iou_of_first_mask",
+        "hidden frames found empty": "hidden_found_empty",
+        "hidden frames": "hidden_frames",
+    }
+    for label, field in rows.items():
+        table.add_row(label, *(_shown(getattr(report, field)) for report in reports))
+    for layer in range(len(reports[0].attention_share)):
+        shares = (report.attention_share[layer] for report in reports)
+        shown = ("no cell" if np.isnan(share) else f"{share:.1f} ×" for share in shares)
+        table.add_row(f"attention on the object over its area, layer {layer}", *shown)
+    return table
+
+
+def _shown(value: float) -> str:
+    if np.isnan(value):
+        return "none to find"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
