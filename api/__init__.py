@@ -1,5 +1,8 @@
 """The memory attention of SAM 2, twice: a NumPy reference to read and a PyTorch backend that is fast."""
 
+import importlib
+from typing import Any
+
 from .backends import Backend, Network, available_backends, register_backend
 from .compare import compare
 from .configs import Config, available_configs, load_config
@@ -25,3 +28,11 @@ __all__ = [
     "read_weights",
     "register_backend",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`accelerate` and `restore`, for models of other programs, which need PyTorch."""
+    if name in ("accelerate", "restore"):
+        # integrations/ stands above this room, so it is found by name, and only when it is asked for.
+        return getattr(importlib.import_module(f"{__name__}.integrations"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,371 @@
+"""Models of `transformers` with our memory attention: the same masks, gradients and names as with their own."""
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import nn
+
+import memory_attention as ma
+from hosts import frame_inputs, randomise, sam2_config, sam2_model, sam3_config, sam3_model, track
+from memory_attention.accelerated import MemoryAttention
+from memory_attention.integrations import register, unregister
+from memory_attention.tolerances import bound
+
+pytest.importorskip("transformers", reason="the host is an optional dependency")
+
+from transformers import Sam2VideoModel, Sam3TrackerVideoModel
+from transformers.models.sam2_video import modeling_sam2_video as sam2
+from transformers.models.sam3_tracker_video import modeling_sam3_tracker_video as sam3
+from transformers.monkey_patching import get_patch_mapping
+
+REACH = 20.0
+"""More than the largest logit of these models' attentions."""
+
+LIMIT = bound("float16")
+"""The host keeps memories in bfloat16, where rounding makes much of a difference in float32's last place."""
+
+
+class Holder(nn.Module):
+    """The least that holds a memory attention: it calls it as the host does."""
+
+    def __init__(self, memory_attention):
+        super().__init__()
+        self.memory_attention = memory_attention
+
+    def forward(self, curr, memory, curr_pos, memory_pos, pointers):
+        return self.memory_attention(
+            current_vision_features=curr,
+            current_vision_position_embeddings=curr_pos,
+            memory=memory,
+            memory_posision_embeddings=memory_pos,
+            num_object_pointer_tokens=pointers,
+        )
+
+
+def holder(host=sam2.Sam2VideoMemoryAttention, make_config=sam2_config, **changes):
+    config = make_config(**changes)
+    config._attn_implementation = "sdpa"
+    return Holder(randomise(host(config), 3))
+
+
+def both(**changes):
+    """The same model twice, the second with ours."""
+    own = holder(**changes)
+    return own, ma.accelerate(copy.deepcopy(own))
+
+
+def wrong(result, truth):
+    return float((result - truth).detach().abs().max() / truth.detach().abs().max())
+
+
+@pytest.mark.parametrize("make", [sam2_model, sam3_model])
+def test_the_same_masks(make):
+    """Two objects, prompts in three frames, forwards and backwards; and the original comes back as it was."""
+    model = make()
+    truth, original = track(model), model.memory_attention
+    assert ma.accelerate(model) is model
+    masks = track(model)
+    for result, true in zip(masks, truth, strict=True):
+        for mask, mask_true in zip(result, true, strict=True):
+            limit = LIMIT * float(mask_true.abs().max())
+            assert float((mask - mask_true).abs().max()) <= limit
+            clear = mask_true.abs() > limit
+            assert clear.float().mean() > 0.9
+            assert torch.equal(mask[clear] > 0, mask_true[clear] > 0)
+    # Whoever is left out of a session would have the same masks too.
+    assert any(not torch.equal(result, true) for result, true in zip(masks, truth, strict=True))
+    assert ma.restore(model).memory_attention is original
+    assert all(torch.equal(result, true) for result, true in zip(track(model), truth, strict=True))
+
+
+@pytest.mark.parametrize("make", [sam2_model, sam3_model])
+def test_every_call_of_a_session_has_the_same_result(make):
+    model = make()
+    calls = []
+
+    def keep(module, args, kwargs, output):
+        calls.append((args, kwargs, output))
+
+    handle = model.memory_attention.register_forward_hook(keep, with_kwargs=True)
+    track(model)
+    handle.remove()
+    ma.accelerate(model)
+    assert len(calls) > 10
+    with torch.inference_mode():
+        for args, kwargs, truth in calls:
+            result = model.memory_attention(*args, **kwargs)
+            assert result.shape == truth.shape
+            assert wrong(result, truth) <= bound("float32", REACH)
+
+
+@pytest.mark.parametrize("objects", [1, 3])
+@pytest.mark.parametrize(
+    ("host", "make_config"),
+    [
+        (sam2.Sam2VideoMemoryAttention, sam2_config),
+        (sam3.Sam3TrackerVideoMemoryAttention, sam3_config),
+    ],
+)
+def test_the_hosts_shape_on_a_rectangle(host, make_config, objects):
+    changes = {"memory_attention_rope_feat_sizes": [7, 4], "memory_attention_feed_forward_hidden_act": "silu"}
+    own = holder(host, make_config, **changes)
+    inputs = frame_inputs(28, objects=objects)
+    truth = own(*inputs)
+    with torch.no_grad():
+        result = ma.accelerate(own)(*inputs)
+    assert result.shape == truth.shape == (1, objects, 28, 128)
+    assert wrong(result, truth) <= bound("float32", REACH)
+
+
+def test_a_frame_of_another_size_is_refused_as_the_host_does():
+    own, fast = both(memory_attention_rope_feat_sizes=[7, 4])
+    inputs = frame_inputs(36)
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        own(*inputs)
+    with pytest.raises(ValueError, match=r"grid \(4, 7\) has 28 tokens, expected 36"):
+        fast(*inputs)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_in_half_precision(half):
+    own, fast = (model.to(half) for model in both())
+    inputs = frame_inputs(36, dtype=half)
+    exact = holder()(*(x.float() if isinstance(x, torch.Tensor) else x for x in inputs))
+    with torch.no_grad():
+        result, theirs = fast(*inputs), own(*inputs)
+    assert result.dtype == theirs.dtype == half
+    assert wrong(result.float(), exact) <= bound(str(half).removeprefix("torch."), REACH)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_same_gradients(autocast):
+    """Of every parameter and every input, without dropout."""
+    changes = {"memory_attention_dropout": 0.0, "memory_attention_rope_dropout": 0.0}
+    results = []
+    for model in both(**changes):
+        model.train()
+        inputs = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in frame_inputs(36)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            output = model(*inputs)
+        output.float().square().mean().backward()
+        gradients = [x.grad for x in (*model.parameters(), *inputs[:4])]
+        results.append((output, gradients))
+    (truth, wanted), (result, found) = results
+    limit = bound("bfloat16" if autocast else "float32", REACH)
+    assert result.dtype == truth.dtype
+    assert wrong(result, truth) <= limit
+    largest = max(float(gradient.abs().max()) for gradient in wanted)
+    for gradient, true in zip(found, wanted, strict=True):
+        assert float((gradient - true).abs().max()) <= limit * largest
+        # A key's bias moves every logit of a query alike: its gradient is rounding alone.
+        if not autocast and float(true.abs().max()) > 1e-6 * largest:
+            assert wrong(gradient, true) <= limit
+
+
+def test_training_drops_what_the_host_drops():
+    """From the same seed: dropout acts in the same places, in the same order, with the same probabilities."""
+    results = []
+    for model in both():
+        torch.manual_seed(11)
+        results.append(model.train()(*frame_inputs(36)))
+    truth, result = results
+    assert wrong(result, truth) <= bound("float32", REACH)
+    torch.manual_seed(12)
+    assert wrong(model(*frame_inputs(36)), truth) > 0.01
+
+
+def test_weights_are_shared_under_the_hosts_names(tmp_path):
+    model = sam2_model()
+    before = dict(model.named_parameters())
+    state = {name: value.data_ptr() for name, value in model.state_dict().items()}
+    original = model.memory_attention
+    ma.accelerate(model)
+    assert list(before) == [name for name, _ in model.named_parameters()]
+    assert all(parameter is before[name] for name, parameter in model.named_parameters())
+    assert {name: value.data_ptr() for name, value in model.state_dict().items()} == state
+
+    model.save_pretrained(tmp_path)
+    again = Sam2VideoModel.from_pretrained(tmp_path)
+    assert type(again.memory_attention) is sam2.Sam2VideoMemoryAttention
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+    # Tensors that take the place of others, and moves that make new buffers, reach both.
+    model.load_state_dict({name: value + 1 for name, value in again.state_dict().items()}, assign=True)
+    model.double()
+    model.memory_attention.position_ids = model.memory_attention.position_ids.clone()
+    for mine, theirs in zip(model.memory_attention.buffers(), original.buffers(), strict=True):
+        assert mine is theirs
+    for mine, theirs in zip(model.memory_attention.parameters(), original.parameters(), strict=True):
+        assert mine is theirs
+        assert mine.dtype == torch.float64
+
+
+def test_what_was_done_meanwhile_stays(tmp_path):
+    """Mode, hooks and exchanged leaves are those of the original when it is back."""
+    model = holder()
+    original = model.memory_attention
+    ma.accelerate(model).train()
+    leaf = nn.Linear(128, 40)
+    model.memory_attention.layers[1].linear1 = leaf
+    seen = []
+    model.memory_attention.register_forward_hook(lambda *_: seen.append(1))
+    ma.restore(model)
+    assert model.memory_attention is original
+    assert all(part.training for part in original.modules())
+    assert original.layers[1].linear1 is leaf
+    model(*frame_inputs(36))
+    assert seen == [1]
+
+
+def test_copies_and_pickles():
+    own, fast = both()
+    inputs = frame_inputs(36)
+    truth = own(*inputs)
+    buffer = io.BytesIO()
+    torch.save(fast, buffer)
+    buffer.seek(0)
+    for twin in (copy.deepcopy(fast), torch.load(buffer, weights_only=False)):
+        assert wrong(twin(*inputs), truth) <= bound("float32", REACH)
+        with torch.no_grad():
+            for parameter in fast.parameters():
+                parameter.zero_()
+        assert wrong(twin(*inputs), truth) <= bound("float32", REACH)
+        assert torch.equal(ma.restore(twin)(*inputs), truth)
+
+
+def test_compiled():
+    """In one graph, with gradients and without; and a model that was compiled before follows the swap."""
+    own = holder(memory_attention_num_layers=1)
+    inputs = frame_inputs(36)
+    truth = own(*inputs)
+    compiled = torch.compile(own, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(*inputs), truth)
+    ma.accelerate(compiled)
+    assert wrong(compiled(*inputs), truth) <= bound("float32", REACH)
+    assert not torch.equal(compiled(*inputs), truth)
+    with torch.no_grad():
+        assert wrong(compiled(*inputs), truth) <= bound("float32", REACH)
+    ma.restore(compiled)
+    assert torch.equal(compiled(*inputs), truth)
+
+
+@pytest.fixture
+def registered():
+    register()
+    yield
+    unregister()
+
+
+def test_the_host_loads_ours(tmp_path, registered):
+    model = sam2_model()
+    model.save_pretrained(tmp_path)
+    loaded = Sam2VideoModel.from_pretrained(tmp_path).eval()
+    assert isinstance(loaded.memory_attention, MemoryAttention)
+    assert isinstance(loaded.memory_attention, sam2.Sam2VideoMemoryAttention)
+    assert list(loaded.state_dict()) == list(model.state_dict())
+    inputs = frame_inputs(36)
+    truth = Holder(model.memory_attention)(*inputs)
+    assert wrong(Holder(loaded.memory_attention)(*inputs), truth) <= bound("float32", REACH)
+    assert not torch.equal(Holder(loaded.memory_attention)(*inputs), truth)
+    ma.restore(loaded)
+    assert type(loaded.memory_attention) is sam2.Sam2VideoMemoryAttention
+    assert torch.equal(Holder(loaded.memory_attention)(*inputs), truth)
+    with pytest.raises(ValueError, match="already"):
+        register()
+
+
+def test_the_host_builds_ours_from_a_config(registered):
+    model = Sam3TrackerVideoModel._from_config(sam3_config()).eval()
+    assert isinstance(model.memory_attention, MemoryAttention)
+    assert isinstance(model.memory_attention, sam3.Sam3TrackerVideoMemoryAttention)
+    inputs = frame_inputs(36)
+    result = Holder(model.memory_attention)(*inputs)
+    ma.restore(model)
+    assert wrong(result, Holder(model.memory_attention)(*inputs)) <= bound("float32", REACH)
+
+
+def test_the_host_builds_its_own_again():
+    register()
+    unregister()
+    assert get_patch_mapping() == {}
+    with pytest.raises(ValueError, match="not found"):
+        unregister()
+
+
+class Other(sam2.Sam2VideoMemoryAttention):
+    """A network of somebody else's."""
+
+
+def other(model):
+    model.memory_attention = Other(model.memory_attention.config)
+
+
+def layers(model):
+    return model.memory_attention.layers
+
+
+def set_in_config(**settings):
+    return lambda model: vars(model.memory_attention.config).update(settings)
+
+
+BAD = {
+    "is Other, which is another network than Sam2VideoMemoryAttention": other,
+    "num_heads 8 does not divide": set_in_config(
+        memory_attention_num_attention_heads=8, memory_attention_hidden_size=36
+    ),
+    "has 2 heads, expected 4 by memory_attention_num_attention_heads": lambda model: [
+        setattr(model.memory_attention.config, "memory_attention_num_attention_heads", 4),
+        setattr(
+            model.memory_attention,
+            "rotary_emb",
+            sam2.Sam2VideoVisionRotaryEmbedding(model.memory_attention.config),
+        ),
+    ],
+    "inv_freq is not of rope_theta 500.0 and 8 channels": set_in_config(memory_attention_num_attention_heads=4),
+    "inv_freq is not of rope_theta 90.0": set_in_config(rope_parameters={"rope_theta": 90.0}),
+    "position_ids is not the grid": set_in_config(memory_attention_rope_feat_sizes=[9, 4]),
+    "has 2 layers, expected 3": set_in_config(memory_attention_num_layers=3),
+    "maps 128 channels to 40, expected 128 to 44 by": set_in_config(memory_attention_feed_forward_hidden_size=44),
+    r"layers.1.cross_attn_image.k_proj maps 60 channels to 32, expected 64 to 32": lambda model: setattr(
+        layers(model)[1].cross_attn_image, "k_proj", nn.Linear(60, 32)
+    ),
+    "attention is 'somebodys', which ours would pass over": set_in_config(
+        _attn_implementation_internal="somebodys"
+    ),
+    r"layers.0.self_attn.q_proj.weight is on cpu, layers.1.linear2.weight on meta": lambda model: layers(model)[
+        1
+    ].linear2.to("meta"),
+    "layers.1.self_attn has hooks": lambda model: layers(model)[1].self_attn.register_forward_hook(print),
+    "layers.0 has another forward": lambda model: setattr(layers(model)[0], "forward", print),
+    "memory_attention has another forward": lambda model: model.memory_attention.compile(backend="eager"),
+    "is compiled: accelerate first": lambda model: setattr(
+        model, "memory_attention", torch.compile(model.memory_attention, backend="eager")
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_does_not_fit_is_refused_and_stays(message):
+    model = holder()
+    BAD[message](model)
+    whole, parts = model.memory_attention, list(model.modules())
+    with pytest.raises(ValueError, match=message):
+        ma.accelerate(model)
+    assert model.memory_attention is whole
+    assert list(model.modules()) == parts
+
+
+def test_calls_out_of_turn():
+    model = holder()
+    with pytest.raises(ValueError, match="Holder is not accelerated: nothing to restore"):
+        ma.restore(model)
+    ma.accelerate(model)
+    twin = model.memory_attention
+    with pytest.raises(ValueError, match="is ours already"):
+        ma.accelerate(model)
+    assert model.memory_attention is twin
+    ma.restore(model)
+    with pytest.raises(ValueError, match="not accelerated"):
+        ma.restore(model)
