@@ -23,6 +23,10 @@ app = typer.Typer(
 )
 
 
+LONGEST = 800
+"""Letters of an error or a warning."""
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         print(f"memory-attention {__version__}")
@@ -62,19 +66,29 @@ def main() -> None:
 
 
 def end_cleanly_when_told() -> None:
-    """Let SIGTERM end the program as an exception does, so that nothing temporary is left."""
+    """Let SIGTERM and a closed terminal end the program as an exception does, so that nothing temporary is left."""
     # Python hears signals in its main thread only.
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        for name in ("SIGTERM", "SIGHUP"):
+            told = getattr(signal, name, None)
+            # Under nohup a closed terminal is passed over.
+            if told is not None and signal.getsignal(told) != signal.SIG_IGN:
+                signal.signal(told, lambda number, _: sys.exit(128 + number))
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {_line(message)}", file=sys.stderr)
     sys.exit(status)
 
 
+def _line(message: str) -> str:
+    """One line without terminal codes, which the name of a file may have, and not longer than can be read."""
+    words = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+    return words if len(words) <= LONGEST else f"{words[: LONGEST // 2]} … {words[-LONGEST // 2 :]}"
+
+
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {_line(str(message))}", file=sys.stderr)
 
 
 for room in (commands, picture_commands, tracker_commands, benchmark_commands):

@@ -13,7 +13,7 @@ from .compare import StepDifference, compare
 from .configs import Config, bank_parameter_shapes, load_config
 from .console import console, progress_bar
 from .cost import bank_bytes, needed_flops, step_costs
-from .files import check_writable, whole_file
+from .files import check_kept, check_writable, whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
 from .options import (
@@ -146,6 +146,7 @@ def run(
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""
     check_writable(output)
+    check_kept(output, inputs, weights, config)
     model = load(config, backend, weights, seed, device, dtype, kernel, compiled)
     given = _inputs(inputs, model.config, seed, grid_option(grid))
     with progress_bar(counted=False) as progress:

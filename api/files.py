@@ -89,6 +89,19 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         _check_room(target.parent, path)
 
 
+def check_kept(output: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Raise `ValueError` where `output` would replace a file that is read: one of `inputs`, or in a folder of them."""
+    if not os.path.exists(output):
+        return
+    target = os.path.realpath(output)
+    for given in inputs:
+        # A checkpoint's path may have the name of a part behind it; a config's name is a word, and no folder.
+        path = os.path.realpath(str(given).partition("::")[0])
+        within = isinstance(given, Path) and path == os.path.dirname(target)
+        if given is not None and (path == target or within):
+            raise ValueError(f"output: {output} is read as well ({given}), and would be lost; take another name")
+
+
 def check_folder(path: str | os.PathLike[str]) -> None:
     """Raise before long work unless `path` is, or can become, a folder to write files in."""
     folder = Path(os.path.realpath(path))

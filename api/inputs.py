@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .configs import Config
-from .files import read_npz
+from .files import check_size, read_npz
 
 SAM2_POINTERS = 16
 
@@ -41,6 +41,8 @@ def draw_inputs(
     height, width = grid or config.grid
     tokens, memory_tokens = height * width, memories * height * width + pointer_tokens
 
+    numbers = 2 * objects * (tokens * network.d_model + memory_tokens * network.memory_dim)
+    check_size(4 * numbers, f"a grid of {height} × {width} with {memories} memories and {objects} object(s)")
     rng = np.random.default_rng(seed)
 
     def draw(count: int, channels: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import typer
 
 from ..configs import load_config
 from ..console import console, progress_bar
-from ..files import check_writable, write_json
+from ..files import check_kept, check_writable, write_json
 from ..options import DEFAULT_CONFIG, ConfigOption, DeviceOption, DtypeOption
 from ..rules.packages import require
 
@@ -50,6 +50,7 @@ def bench(
     for path in (output, plot):
         if path is not None:
             check_writable(path)
+            check_kept(path, config)
     if resume and output is None:
         raise ValueError("resume is set, but output is not: expected the file to go on from")
     check_kernel(kernel)

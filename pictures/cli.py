@@ -9,7 +9,7 @@ from ..attention_map import compared_steps
 from ..commands import compare_with_progress, print_comparison
 from ..configs import load_config
 from ..console import console, progress_bar
-from ..files import check_writable
+from ..files import check_kept, check_writable
 from ..inputs import read_inputs
 from ..model import load
 from ..options import (
@@ -58,6 +58,7 @@ def maps(
     from .figures import save
 
     check_writable(output)
+    check_kept(output, inputs, weights, config)
     model = load(config, backend, weights, seed, device, dtype)
     # Checked first: from here on a layer counted from the last has its own number.
     compared_steps(model.config.memory_attention, layer, kind)
@@ -114,6 +115,7 @@ def compare_photograph(
     from .photographs import clip_inputs, moving_crop
 
     check_writable(output)
+    check_kept(output, config)
     parsed = load_config(config)
     clip = moving_crop(photograph, parsed.memory_bank.num_maskmem + 1, parsed.image_size)
     given = clip_inputs(parsed, clip, seed)

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ..console import console, progress_bar
-from ..files import check_folder, check_writable
+from ..files import check_folder, check_kept, check_writable
 from ..options import BackendOption, DeviceOption
 from ..rules.packages import require
 from .cli_evaluate import evaluate
@@ -127,14 +127,17 @@ def track(
     max_frames: MaxFramesOption = MAX_FRAMES,
 ) -> None:
     """Track objects through a video: masks, an overlay, a picture, and the page to explore their attention."""
-    from .writing import check_own_masks
+    from .writing import check_labels, check_own_masks, overlay_name
 
     if page or picture:
         require("matplotlib", "a picture or a page (--no-picture and --no-page leave them out)")
     check_folder(output)
     check_own_masks(output / "masks")
+    for file in ("masks.npz", overlay_name(), "track.png", "explorer.html"):
+        check_kept(output / file, frames, mask, weights)
     limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}
     tracked, name = _video(_tracker(backend, weights, device), frames, mask, clip, objects, **limits)
+    check_labels(tracked.labels)
     _follow(tracked, tracked.shown())
     if tracked.truth is not None:
         _print_ious(tracked, name)
@@ -208,6 +211,7 @@ def explore(
 ) -> None:
     """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
     check_writable(output)
+    check_kept(output, frames, mask, weights)
     require("matplotlib", "the explorer")
     asked = None if show is None else _numbers(show)
     limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from ..files import read_npz
 from .clips import VIDEOS, clip_rate, read_clip
-from .images import IMAGES, MAX_PIXELS, opened, upright
+from .images import IMAGES, MAX_PIXELS, check_colours, opened, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -136,6 +136,7 @@ def _array(frames: Shaped[np.ndarray, "T H W 3"]) -> Iterator[Frame]:
 def _colours(path: Path, image: "Image") -> Shaped[np.ndarray, "H W 3"]:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"{path}: has more than 8 bits a channel, expected an 8-bit image")
+    check_colours(path, image)
     return np.asarray(image.convert("RGB"))
 
 

@@ -52,6 +52,21 @@ def check_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
         )
 
 
+def is_lossy(path: Path, image: "Image") -> bool:
+    """Whether the values of an image were not kept exactly: JPEG, also in a TIFF file, and WebP unless lossless."""
+    if image.format == "WEBP":
+        # Pillow does not say; the chunk of the pixels does, and comes first but for small ones.
+        with path.open("rb") as file:
+            return b"VP8L" not in file.read(4096)
+    return image.format in ("JPEG", "MPO") or image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
+
+
+def check_colours(where: Path | str, image: "Image") -> None:
+    """Raise `ValueError` for colours that Pillow would take for red, green and blue though they are none."""
+    if image.mode in ("LAB", "HSV"):
+        raise ValueError(f"{where}: has {image.mode} colours, expected an image in RGB or grey")
+
+
 def upright(path: Path, image: "Image") -> "Image":
     """The decoded image, turned as its EXIF says. Raises `ValueError` where the file is broken."""
     from PIL import ImageOps

@@ -5,14 +5,16 @@ only value is the brightest, white on black, the object has label 1. Label 0 is 
 """
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from ..files import check_size
 from .edges import has_rings, is_soft, without_edges
-from .images import MAX_PIXELS, opened, upright
+from .images import MAX_PIXELS, check_colours, is_lossy, opened, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +36,7 @@ class Objects(NamedTuple):
 def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Int[np.ndarray, "H W"]:
     """The labels in a mask's file. Raises `FileNotFoundError`, or `ValueError` for what is no mask."""
     with opened(path, max_pixels) as image:
-        return labels_of(upright(path, image), str(path), lossy=image.format in ("JPEG", "MPO"))
+        return labels_of(upright(path, image), str(path), is_lossy(path, image))
 
 
 def objects_of(
@@ -57,11 +59,19 @@ def objects_of(
             f"{where}: has {len(taken)} different values besides 0, expected a mask, with at most {MAX_OBJECTS} "
             "objects of one value or colour each on black (object chooses some)"
         )
+    check_room(len(taken), labels.shape, where)
     return Objects(np.stack([labels == label for label in taken]), tuple(taken))
+
+
+def check_room(count: int, size: tuple[int, ...], where: str) -> None:
+    """Raise `ValueError` where so many masks of this size, with their logits, are beyond the limit."""
+    # A logit in float32, a pixel of a mask, and as much again while they are compared.
+    check_size(count * prod(size) * 2 * 5, f"{where}: {count} object(s) of {' × '.join(map(str, size))} pixels")
 
 
 def labels_of(image: "Image", where: str = "mask", lossy: bool = False) -> Int[np.ndarray, "H W"]:
     """The labels in an image of any of Pillow's modes; `lossy` where its values were not kept exactly (JPEG)."""
+    check_colours(where, image)
     visible = _visible(image)
     if image.mode == "P" and _has_colours(image):
         return _of_palette(image, visible)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from ..files import check_size
 from .frames import Frame, Frames, open_frames
 from .images import MAX_PIXELS
-from .masks import Objects, objects_of, read_mask, white_is_one
+from .masks import Objects, check_room, objects_of, read_mask, white_is_one
 from .resizing import resize, resize_mask
 
 MAX_FRAMES = 3600
@@ -63,7 +64,7 @@ def read_video(
         raise ValueError(f"mask is none, expected the object's mask in the first frame of {path}")
     images = (
         _colours(resize(frame.image, (size, size)), frame.image.dtype)
-        for frame in _counted(source, given.masks.shape[1:], max_frames)
+        for frame in _counted(source, given.masks.shape, size, max_frames)
     )
     resized = np.fromiter(images, np.dtype((np.float32, (size, size, 3))))
     if len(resized) < 2:
@@ -73,10 +74,11 @@ def read_video(
     return Video(resized, np.stack([resize_mask(one, (size, size)) for one in given.masks]), given, source)
 
 
-def _counted(source: Frames, size: tuple[int, ...], max_frames: int) -> Iterator[Frame]:
-    """The frames, checked against the mask's size before the work and against too many of them."""
+def _counted(source: Frames, masks: tuple[int, ...], side: int, max_frames: int) -> Iterator[Frame]:
+    """The frames, checked against the masks' size before the work and against too many of them."""
+    count, *size = masks
     for index, frame in enumerate(source):
-        if frame.image.shape[:2] != size:
+        if frame.image.shape[:2] != tuple(size):
             raise ValueError(
                 f"mask has {size[0]} × {size[1]} pixels, expected those of the frames, "
                 f"{frame.image.shape[0]} × {frame.image.shape[1]}"
@@ -86,6 +88,11 @@ def _counted(source: Frames, size: tuple[int, ...], max_frames: int) -> Iterator
                 f"{source.where}: has more than {max_frames} frames, expected at most that many (raised by "
                 f"max_frames; every, now {source.every}, takes fewer)"
             )
+        # Kept are its colours, and a logit and a pixel of a mask for each object.
+        check_size(
+            (index + 1) * side**2 * (12 + 5 * count),
+            f"{source.where}: more than {index} frames with {count} object(s) (every, now {source.every}, takes fewer)",
+        )
         yield frame
 
 
@@ -111,4 +118,5 @@ def objects_of_array(mask: Shaped[np.ndarray, "..."], objects: Sequence[int] | N
             raise ValueError(f"object is {label}, expected 1 to {len(mask)}, the masks in the file")
         if not mask[label - 1].any():
             raise ValueError(f"mask is empty for object {label}, expected at least one pixel of the object")
+    check_room(len(labels), mask.shape[1:], "mask")
     return Objects(mask[[label - 1 for label in labels]] != 0, labels)

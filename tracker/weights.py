@@ -9,6 +9,7 @@ from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from ..checkpoints.tensors import as_array, safetensors_entries
 from ..configs import Config, bank_parameter_shapes, load_config
 from ..files import whole_file
 from ..weights import Weights, parameter_shapes
@@ -39,19 +40,23 @@ def read_tracker(path: str | os.PathLike[str] = WEIGHTS) -> tuple[Config, Weight
     if not Path(path).is_file():
         raise FileNotFoundError(f"weights: no such file: {path}")
     try:
+        entries = safetensors_entries(Path(path))
         with safe_open(path, framework="numpy") as file:
             made_by = dict(file.metadata() or {})
-            weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         # safetensors raises its own kinds; whatever the kind, the file could not be read.
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     if "config" not in made_by:
         raise ValueError(f"{path}: the metadata name no config, expected the weights of a tracker")
     config = load_config(made_by["config"])
-    check_tracker(weights, config, str(path))
-    for name in sorted(weights.keys() - tracker_shapes(config).keys()):
-        raise ValueError(f"{path}: extra parameter {name}")
-    return config, weights, made_by
+    shapes = tracker_shapes(config)
+    for name in sorted(entries.keys() ^ shapes.keys()):
+        raise ValueError(f"{path}: {'extra' if name in entries else 'missing'} parameter {name[:100]}")
+    try:
+        weights = {name: as_array(entries[name], name, shape) for name, shape in shapes.items()}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return config, {name: array.astype(np.float32) for name, array in weights.items()}, made_by
 
 
 def check_tracker(weights: Mapping[str, Float[np.ndarray, "..."]], config: Config, where: str = "weights") -> None:

@@ -88,6 +88,12 @@ def label_image(logits: Float[np.ndarray, "K H W"], labels: tuple[int, ...]) -> 
     return np.where(logits.max(axis=0) > 0, largest, 0)
 
 
+def check_labels(labels: tuple[int, ...]) -> None:
+    """Raise `ValueError` before the work for an object whose label a PNG cannot hold."""
+    if max(labels) >= 65536:
+        raise ValueError(f"object {max(labels)} has a label above 65535, which a PNG cannot hold")
+
+
 def _write_labels(path: Path, labels: Int[np.ndarray, "H W"]) -> None:
     """A palette image, or one of 16 or 32 bits where a label needs them; marked as ours."""
     from PIL import Image, PngImagePlugin
@@ -95,10 +101,8 @@ def _write_labels(path: Path, labels: Int[np.ndarray, "H W"]) -> None:
     if labels.max() < 256:
         image = Image.fromarray(labels.astype(np.uint8))
         image.putpalette(davis_palette().ravel().tolist())
-    elif labels.max() < 65536:
-        image = Image.fromarray(labels.astype(np.uint16))
     else:
-        raise ValueError(f"object {labels.max()} has a label above 65535, which a PNG cannot hold")
+        image = Image.fromarray(labels.astype(np.uint16))
     made_by = PngImagePlugin.PngInfo()
     made_by.add_text("Software", MADE_BY)
     image.save(path, pnginfo=made_by)

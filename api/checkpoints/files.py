@@ -1,6 +1,7 @@
 """Checkpoint files by what is in them, not by their endings: names and tensors, without running their code."""
 
 import json
+import mmap
 import os
 import re
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import check_size
 from ..rules.packages import require
 from .tensors import npz_entries, safetensors_entries
 
@@ -80,6 +82,8 @@ def _read(path: Path, is_shard: bool) -> Any:
     if start.startswith(b"PK"):
         return _read_zip(path)
     if start.startswith(b"\x80"):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _check_no_bytearray(path, data)
         return _read_torch(path)
     if text.startswith((b"{", b"[")) and not is_shard:
         return _read_shards(path)
@@ -143,6 +147,10 @@ def _read_zip(path: Path) -> Any:
         raise Refused(f"{path}: is cut short, since the directory at its end is missing: download it again")
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        for member in members:
+            if member.filename.endswith("data.pkl"):
+                check_size(member.file_size, f"{path}: {member.filename}")
+                _check_no_bytearray(path, archive.read(member))
     names = [member.filename for member in members]
     if names and all(name.endswith(".npy") for name in names):
         return npz_entries(path)
@@ -154,6 +162,15 @@ def _read_zip(path: Path) -> Any:
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise Refused(f"{path}: was packed anew with compression, expected it as torch.save wrote it")
     return _read_torch(path, mmap=True)
+
+
+def _check_no_bytearray(path: Path, pickled: bytes | mmap.mmap) -> None:
+    """PyTorch would make one of any length: forty bytes of a file may ask for all the memory there is."""
+    if pickled.find(b"\nbytearray\n") >= 0:
+        raise Refused(
+            f"{path}: refused, since it holds a bytearray, which may take any memory; where it was made, "
+            "save the tensors alone: torch.save({'model': model.state_dict()}, 'weights.pt')"
+        )
 
 
 def _read_torch(path: Path, mmap: bool = False) -> Any:

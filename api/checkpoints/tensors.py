@@ -26,6 +26,10 @@ LONGEST_HEADER = 12_000
 """Bytes of an array's header in an `.npz` file; NumPy itself takes no longer ones."""
 
 
+LONGEST_NAMES = 5_000_000
+"""Bytes of the header of a `.safetensors` file: the largest models' take some hundred thousand."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """A tensor that still lies in its file: what the file's header says of it, and how to read it."""
@@ -97,6 +101,14 @@ def _native(values: Any) -> np.ndarray:
     return np.array(array, dtype=wanted, order="C", subok=False)
 
 
+def check_safetensors(path: Path) -> None:
+    """Raise `ValueError` where the header, which names every tensor, is longer than any model's."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if LONGEST_NAMES < length <= path.stat().st_size:
+        raise ValueError(f"has a header of {length:,} bytes, expected at most {LONGEST_NAMES:,}")
+
+
 def safetensors_entries(path: Path) -> dict[str, Stored]:
     """Every tensor of a `.safetensors` file, read only when it is asked for.
 
@@ -105,6 +117,7 @@ def safetensors_entries(path: Path) -> dict[str, Stored]:
     """
     from safetensors import safe_open
 
+    check_safetensors(path)
     with safe_open(path, framework="numpy"):
         pass
     with path.open("rb") as file:

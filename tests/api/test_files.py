@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_attention import files
-from memory_attention.files import check_folder, check_writable, read_npz, whole_file, write_json
+from memory_attention.files import check_folder, check_kept, check_writable, read_npz, whole_file, write_json
 
 
 def test_a_file_is_there_only_when_it_is_whole(tmp_path):
@@ -114,16 +114,17 @@ def test_places_that_cannot_be_written_are_found_before(tmp_path, monkeypatch):
         check_writable(tmp_path / "a")
 
 
-def test_after_sigterm_nothing_hidden_is_left(tmp_path):
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_after_a_signal_nothing_hidden_is_left(tmp_path, name, status):
     code = (
         "import os, signal, sys\n"
         "from memory_attention import cli, files\n"
         "cli.end_cleanly_when_told()\n"
         f"with files.whole_file({str(tmp_path / 'a.json')!r}):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 143, done.stderr
+    assert done.returncode == status, done.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -172,3 +173,19 @@ def test_objects_are_never_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", curr=np.array([{}], object))
     with pytest.raises(ValueError, match="not a readable .npz file"):
         read_npz(tmp_path / "a.npz")
+
+
+@given(st.sampled_from(["itself", "link", "part", "folder"]), st.integers(0, 2))
+def test_what_is_read_is_not_replaced(tmp_path_factory, how, place):
+    folder = tmp_path_factory.mktemp("kept")
+    output, other = folder / "a.bin", folder.parent / f"{folder.name}-other"
+    output.write_bytes(b"mine")
+    other.mkdir()
+    (folder / "link").symlink_to(output)
+    given = {"itself": output, "link": folder / "link", "part": f"{output}::ema", "folder": folder}[how]
+    inputs = [None, other]
+    inputs.insert(place, given)
+    with pytest.raises(ValueError, match=r"output: .*a.bin is read as well"):
+        check_kept(output, *inputs)
+    check_kept(output, None, other, f"{other}::ema")
+    check_kept(folder / "new.bin", given)

@@ -1,0 +1,90 @@
+"""What users give is refused before it takes the memory, is lost, or is misread in silence."""
+
+import numpy as np
+import pytest
+
+from command_line import check_refused
+from memory_attention.tracker.frames import open_frames
+from memory_attention.tracker.masks import objects_of, read_mask
+from memory_attention.tracker.reading import objects_of_array, read_video
+
+Image = pytest.importorskip("PIL.Image")
+
+MASK = np.zeros((48, 64), np.uint8)
+MASK[10:30, 20:41] = 255
+
+
+@pytest.fixture
+def video(tmp_path):
+    """A folder of three frames of 48 × 64 pixels, and a mask beside it."""
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        colours = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(colours).save(tmp_path / "frames" / f"{number}.png")
+    Image.fromarray(MASK).save(tmp_path / "mask.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "how"), [("webp", {"quality": 60}), ("tif", {"compression": "jpeg", "quality": 60})]
+)
+def test_a_white_object_in_a_lossy_image_is_one_object(tmp_path, suffix, how):
+    Image.fromarray(np.dstack([MASK] * 3)).save(tmp_path / f"mask.{suffix}", **how)
+    labels = read_mask(tmp_path / f"mask.{suffix}")
+    assert set(np.unique(labels)) == {0, 1}
+    np.testing.assert_array_equal(labels == 1, MASK > 0)
+
+
+def test_lossless_webp_keeps_its_labels(tmp_path):
+    labels = np.where(MASK > 0, np.arange(64) // 20 + 200, 0).astype(np.uint8)
+    Image.fromarray(np.dstack([labels] * 3)).save(tmp_path / "mask.webp", lossless=True)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.webp"), labels)
+
+
+def test_lab_colours_are_refused_by_name(video):
+    image = Image.fromarray(np.dstack([MASK, MASK, MASK])).convert("LAB")
+    image.save(video / "mask.tif")
+    with pytest.raises(ValueError, match="mask.tif: has LAB colours"):
+        read_mask(video / "mask.tif")
+    image.save(video / "frames" / "1.tif")
+    with pytest.raises(ValueError, match="1.tif: has LAB colours"):
+        list(open_frames(video / "frames")[0])
+
+
+def test_masks_of_many_objects_are_refused_before_they_are_made(monkeypatch):
+    labels = np.arange(3 * 40).reshape(6, 20) % 4
+    monkeypatch.setenv("MEMORY_ATTENTION_LARGEST", str(10 * labels.size * 2))
+    with pytest.raises(ValueError, match=r"m.png: 3 object\(s\) of 6 × 20 pixels takes .* more than the limit"):
+        objects_of(labels, None, "m.png")
+    with pytest.raises(ValueError, match=r"3 object\(s\) of 6 × 20 pixels"):
+        objects_of_array(np.stack([labels == 1, labels == 2, labels == 3]), None)
+    assert objects_of(labels, [1, 3]).labels == (1, 3)
+
+
+def test_a_long_video_of_many_objects_is_refused_before_it_is_tracked(video, monkeypatch):
+    labels = np.where(MASK > 0, np.arange(64) // 7, 0).astype(np.uint8)
+    Image.fromarray(labels).save(video / "mask.png")
+    count = len(np.unique(labels)) - 1
+    monkeypatch.setenv("MEMORY_ATTENTION_LARGEST", str(2 * 64**2 * (12 + 5 * count)))
+    with pytest.raises(ValueError, match=rf"frames: more than 2 frames with {count} object\(s\)"):
+        read_video(video / "frames", video / "mask.png", 64)
+    assert len(read_video(video / "frames", video / "mask.png", 64, objects=[3]).frames) == 3
+
+
+def test_outputs_do_not_replace_what_is_read(video, capfd):
+    frames, mask = video / "frames", video / "mask.png"
+    output = video / "masks.npz"
+    np.savez(output, frames=np.zeros((3, 48, 64, 3), np.uint8), mask=MASK > 0)
+    kept = {path: path.read_bytes() for path in (output, mask, frames / "1.png")}
+    words = "--frames", frames, "--mask", mask, "--output"
+    check_refused(capfd, "mask.png is read as well", "explore", *words, mask)
+    check_refused(capfd, "1.png is read as well", "explore", *words, frames / "1.png")
+    check_refused(capfd, "masks.npz is read as well", "track", "--frames", output, "--output", video)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_a_label_that_no_png_holds_is_refused_before_the_work(video, capfd):
+    Image.fromarray((MASK > 0).astype(np.int32) * 70_000).save(video / "mask.tif")
+    words = "--frames", video / "frames", "--mask", video / "mask.tif", "--output", video / "out"
+    check_refused(capfd, "object 70000 has a label above 65535", "track", *words)
+    assert not (video / "out").exists()
