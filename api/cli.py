@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def end_cleanly_when_told() -> None:
-    """Let SIGTERM and a closed terminal end the program as an exception does, so that nothing temporary is left."""
+    """Let SIGTERM and a closed terminal end the program as an exception does: nothing temporary is left."""
     # Python hears signals in its main thread only.
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):

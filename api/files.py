@@ -90,7 +90,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_kept(output: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
-    """Raise `ValueError` where `output` would replace a file that is read: one of `inputs`, or in a folder of them."""
+    """Raise `ValueError` where `output` would replace a file that is read: of `inputs`, or in a folder of them."""
     if not os.path.exists(output):
         return
     target = os.path.realpath(output)

@@ -53,7 +53,7 @@ def check_pixels(path: Path, height: int, width: int, max_pixels: int) -> None:
 
 
 def is_lossy(path: Path, image: "Image") -> bool:
-    """Whether the values of an image were not kept exactly: JPEG, also in a TIFF file, and WebP unless lossless."""
+    """Whether the values of an image were not kept exactly: JPEG, also in a TIFF file, and most WebP."""
     if image.format == "WEBP":
         # Pillow does not say; the chunk of the pixels does, and comes first but for small ones.
         with path.open("rb") as file:

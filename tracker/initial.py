@@ -6,13 +6,40 @@ from jaxtyping import Float
 from ..configs import Config
 from ..weights import PREFIX, Weights, draw_weights
 from . import numpy_ops
-from .data import make_clip
-from .network import Networks, network_shapes
+from .data import SIZE, make_clip
+from .network import FINE, Networks, network_shapes
 from .photographs import TRAINING
 
 SHARPNESS = 2.0
 MASK_CHANNELS = 4
 CLIPS_TO_LOOK_AT = 16
+
+
+def check_trainable(config: Config) -> None:
+    """Raise `ValueError` for a config that does not fit the clips of training, or the weights it begins with."""
+    network = config.memory_attention
+    most = min(network.d_model, network.layer.cross_attention.internal_dim + MASK_CHANNELS)
+    expected = {
+        "image_size": (config.image_size, config.image_size == SIZE, f"{SIZE}, the side of the clips"),
+        "backbone_stride": (
+            config.backbone_stride,
+            config.backbone_stride % FINE == 0,
+            f"a multiple of {FINE}, the cells of a token each way",
+        ),
+        "kv_in_dim": (
+            network.memory_dim,
+            MASK_CHANNELS < network.memory_dim <= most,
+            f"{MASK_CHANNELS + 1} to {most}, {MASK_CHANNELS} of them for the mask",
+        ),
+        "use_memory_selection": (
+            config.memory_bank.use_memory_selection,
+            not config.memory_bank.use_memory_selection,
+            "False, as the tracker scores no frames",
+        ),
+    }
+    for name, (value, fits, words) in expected.items():
+        if not fits:
+            raise ValueError(f"config {config.name} cannot be trained: {name} is {value}, expected {words}")
 
 
 def initial_weights(config: Config, seed: int = 0) -> Weights:
@@ -21,8 +48,9 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
     Layers are normal with variance 2 / inputs (He et al., 2015, arXiv:1502.01852), those that end a
     residual branch smaller. Then queries and keys are set to the same whitened appearance, seen on a few
     training frames: at first a token looks at the memory tokens that look like itself. Training starts from
-    label propagation, which it has only to refine.
+    label propagation, which it has only to refine. Raises `ValueError` for a config that does not fit.
     """
+    check_trainable(config)
     rng = np.random.default_rng(seed)
     weights = draw_weights(config, seed)
     for name, shape in network_shapes(config).items():

@@ -1,6 +1,7 @@
 """Training: short clips, the loop unrolled through its own memories, dice and cross-entropy."""
 
-import csv
+import contextlib
+import copy
 import math
 import os
 import time
@@ -11,32 +12,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from jaxtyping import Bool, Float
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..configs import load_config
-from ..console import stderr
+from ..console import progress_bar
 from ..files import whole_file
 from ..weights import PREFIX
 from .data import make_clip
-from .initial import initial_weights
+from .initial import check_trainable, initial_weights
 from .photographs import TRAINING
 from .tracker import Tracker
+from .training_log import COLUMNS, LOG, read_log, write_log
 from .weights import write_tracker
 
 LEAST_AREA = 200
 CHECKPOINT = "checkpoint.pt"
-LOG = "log.csv"
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "iou")
+LOCK = "training.lock"
 
 
 @dataclass(frozen=True)
@@ -104,12 +99,16 @@ def mask_loss(logits: Float[Tensor, "B S S"], masks: Float[Tensor, "B S S"]) -> 
 
 
 class Training:
-    """A tracker in training: the weights, their running average, the optimiser and the step it is at."""
+    """A tracker in training: the weights, their running average, the optimiser and the step it is at.
+
+    `whole` is a copy of all that as it was after the last whole step.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.step = 0
         self.seconds = 0.0
+        self.rows: list[dict[str, float]] = []
         config = load_config(recipe.config)
         self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
         network: Any = self.tracker.attention.network
@@ -129,9 +128,10 @@ class Training:
             {"params": vectors, "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        self.whole = self._state()
 
     def advance(self) -> dict[str, float]:
-        """Make one step and return its row of the log."""
+        """Make one step, and return its row of the log; interrupted, `whole` is as it was before."""
         started = time.perf_counter()
         rate = self.recipe.rate(self.step)
         for group in self.optimiser.param_groups:
@@ -161,11 +161,14 @@ class Training:
             for name, parameter in self.parameters.items():
                 self.average[name].lerp_(parameter, 1 - keep)
         self.seconds += time.perf_counter() - started
-        row = (self.step, self.seconds, rate, loss.item(), torch.cat(ious).nanmean().item())
-        return dict(zip(COLUMNS, row, strict=True))
+        figures = (self.step, self.seconds, rate, loss.item(), torch.cat(ious).nanmean().item())
+        row = dict(zip(COLUMNS, figures, strict=True))
+        self.rows.append(row)
+        self.whole = self._state()
+        return row
 
-    def save(self, path: Path) -> None:
-        """Write all that going on needs, whole or not at all."""
+    def _state(self) -> dict[str, Any]:
+        """A copy of all that going on needs."""
         state = {
             "recipe": asdict(self.recipe) | {"lengths": list(self.recipe.lengths)},
             "step": self.step,
@@ -174,8 +177,13 @@ class Training:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
-        with whole_file(path) as temporary:
-            torch.save(state, temporary)
+        return copy.deepcopy(state)
+
+    def save(self, folder: Path) -> None:
+        """Write the log and the checkpoint as of the last whole step, each whole or not at all."""
+        write_log(folder / LOG, [row for row in self.rows if row["step"] <= self.whole["step"]])
+        with whole_file(folder / CHECKPOINT) as temporary:
+            torch.save(self.whole, temporary)
 
     @classmethod
     def resume(cls, path: Path, recipe: Recipe) -> "Training":
@@ -189,8 +197,15 @@ class Training:
             # Unpickling raises many kinds; whatever the kind, the file could not be read.
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise ValueError(f"{path}: not a readable checkpoint ({reason}); remove it to start anew") from None
-        if made_by != recipe:
-            raise ValueError(f"{path} is of another recipe, {made_by}; take another folder, or remove it")
+        differing = [name for name in asdict(recipe) if getattr(made_by, name) != getattr(recipe, name)]
+        if differing:
+            words = ", ".join(
+                f"{name} {getattr(made_by, name)}, not {getattr(recipe, name)}" for name in differing
+            )
+            raise ValueError(
+                f"{path} is of another recipe, with {words}: the clips and the learning rate of every step follow "
+                "from it, so give the same to go on, or take another folder"
+            )
         training = cls(recipe)
         training.step, training.seconds = state["step"], state["seconds"]
         with torch.no_grad():
@@ -198,6 +213,7 @@ class Training:
                 parameter.copy_(state["parameters"][name])
         training.average = state["average"]
         training.optimiser.load_state_dict(state["optimiser"])
+        training.whole = training._state()
         return training
 
 
@@ -211,69 +227,66 @@ def train(
 ) -> Path:
     """Train a tracker in a folder, going on from its checkpoint if there is one; returns the weights' path.
 
-    The folder gets `checkpoint.pt`, every `save_every` steps, `log.csv`, and at the end
-    `weights.safetensors` with `command`, config and seed in its metadata. Nothing but the clips is drawn
+    The folder gets `checkpoint.pt` and `log.csv`, every `save_every` steps and however the training ends, and at
+    the end `weights.safetensors` with `command`, config and seed in its metadata. Nothing but the clips is drawn
     while training, and those from the seed and the step: an interrupted run continues as if it had not
-    been. `stop_at` ends early, at that step.
+    been. `stop_at` ends early, at that step. Raises `ValueError` for a config that does not fit, a checkpoint
+    of another recipe, or a folder in which another training is running.
     """
     recipe = recipe or Recipe()
+    check_trainable(load_config(recipe.config))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, log = folder / CHECKPOINT, folder / LOG
-    training = Training.resume(checkpoint, recipe) if checkpoint.is_file() else Training(recipe)
-    rows = read_log(log, training.step)
-    last = min(recipe.steps, stop_at or recipe.steps)
-    for row in _with_progress(training, last, show_progress):
-        rows.append(row)
-        if training.step % save_every == 0 or training.step == last:
-            _write_log(log, rows)
-            training.save(checkpoint)
-    made_by = {
-        "config": recipe.config,
-        "seed": str(recipe.seed),
-        "steps": str(training.step),
-        "seconds": f"{training.seconds:.0f}",
-        "command": command,
-    }
-    weights = folder / "weights.safetensors"
-    write_tracker(weights, {name: array.numpy() for name, array in training.average.items()}, made_by)
+    with _alone(folder):
+        checkpoint = folder / CHECKPOINT
+        training = Training.resume(checkpoint, recipe) if checkpoint.is_file() else Training(recipe)
+        training.rows = read_log(folder / LOG, training.step)
+        try:
+            _advance(
+                training,
+                recipe.steps if stop_at is None else min(recipe.steps, stop_at),
+                folder,
+                save_every,
+                show_progress,
+            )
+        finally:
+            training.save(folder)
+        made_by = {
+            "config": recipe.config,
+            "seed": str(recipe.seed),
+            "steps": str(training.step),
+            "seconds": f"{training.seconds:.0f}",
+            "command": command,
+        }
+        weights = folder / "weights.safetensors"
+        write_tracker(weights, {name: array.numpy() for name, array in training.average.items()}, made_by)
     return weights
 
 
-def _with_progress(training: Training, last: int, show: bool) -> Iterator[dict[str, float]]:
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    with Progress(*columns, disable=not show, console=stderr) as progress:
-        task = progress.add_task("", total=last, completed=training.step, figures="")
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which goes when the process ends, however it does."""
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"output: another training is running in {folder}; take another folder") from None
+
+
+def _advance(training: Training, last: int, folder: Path, save_every: int, show_progress: bool) -> None:
+    """Make the steps up to the last, under a progress bar."""
+    with progress_bar(TimeRemainingColumn(), TextColumn("{task.fields[figures]}")) as progress:
+        task = progress.add_task(
+            "training", total=last, completed=training.step, visible=show_progress, figures=""
+        )
         while training.step < last:
             row = training.advance()
             progress.update(task, advance=1, figures=f"loss {row['loss']:.3f}, IoU {row['iou']:.2f}")
-            yield row
+            if training.step % save_every == 0:
+                training.save(folder)
 
 
 def _iou(found: Bool[Tensor, "B S S"], masks: Bool[Tensor, "B S S"]) -> Float[Tensor, " B"]:
     """Intersection over union of each pair; NaN where there is nothing to find."""
     both, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
     return torch.where(masks.any(-1).any(-1), both / either.clamp(min=1), torch.nan)
-
-
-def read_log(path: Path, steps: int) -> list[dict[str, float]]:
-    """The rows of the steps that the checkpoint knows."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    return [row for row in rows if row["step"] <= steps]
-
-
-def _write_log(path: Path, rows: list[dict[str, float]]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)

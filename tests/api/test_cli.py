@@ -31,6 +31,7 @@ def test_a_long_name_with_terminal_codes_is_one_short_line(capfd):
     name = "\x1b[31m\n" + "n" * 5000 + ".safetensors"
     status, _, err = run(capfd, "run", "--config", "tiny", "--output", "never.npz", "--weights", name)
     assert status == 2
-    assert err.startswith("error: ") and err.endswith("\n")
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
     assert len(err) < 1000
     assert err[:-1].isprintable()
