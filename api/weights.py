@@ -1,5 +1,6 @@
 """Parameters by SAM 2's names: drawn from a seed, or read from a checkpoint without running its code."""
 
+import math
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -13,6 +14,7 @@ from .checkpoints.names import Found, choose, find_places, names_of_tensors, par
 from .checkpoints.tensors import as_array, dtype_and_shape
 from .configs import Config, LayerConfig, available_configs, bank_parameter_shapes, load_config
 from .configs.schema import AttentionConfig
+from .files import check_size
 
 Weights = dict[str, np.ndarray]
 
@@ -66,8 +68,9 @@ def draw_weights(config: Config, seed: int = 0) -> Weights:
     Matrices are normal with variance 1 / (channels in), which keeps logits near 1 so that attention has
     contrast; norms are 1 and 0; biases and the bank's embeddings are normal with standard deviation 0.02.
     """
-    rng = np.random.default_rng(seed)
     shapes = parameter_shapes(config) | bank_parameter_shapes(config)
+    check_size(4 * sum(math.prod(shape) for shape in shapes.values()), f"config {config.name!r}")
+    rng = np.random.default_rng(seed)
     weights: Weights = {}
     for name, shape in shapes.items():
         if ".norm" in name:

@@ -13,6 +13,8 @@ MODULES = {
 }
 OUR_MODULES = ("memory_attention.reference", "memory_attention.accelerated")
 
+LONGEST_TARGET = 200
+
 # SAM 2's whole models, and EfficientTAM's under its own names.
 WHOLE_MODEL = re.compile(
     r"(.*\.)?(modeling\.(sam2|efficienttam)_base\.\w+"
@@ -38,4 +40,4 @@ def class_named(target: Any, classes: set[str], where: str) -> str:
 
 def is_whole_model(target: Any) -> bool:
     """Whether `target` names a class of which the memory attention is a part."""
-    return isinstance(target, str) and WHOLE_MODEL.fullmatch(target) is not None
+    return isinstance(target, str) and len(target) <= LONGEST_TARGET and WHOLE_MODEL.fullmatch(target) is not None

@@ -1,11 +1,13 @@
 """How an error shows what came: short, whatever came."""
 
 import difflib
+import itertools
 import reprlib
 from collections.abc import Iterable
 from typing import Any
 
 MAX_MESSAGE = 300
+MOST_WORDS = 4000
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
@@ -30,6 +32,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def misspelt(words: Iterable[str], known: Iterable[str]) -> str | None:
     """One of `words` that looks like one of the `known`, if there is one. Quick for many words."""
-    words = list(words)
+    words = list(itertools.islice(words, MOST_WORDS))
     near = (difflib.get_close_matches(name, words, n=1, cutoff=0.8) for name in known)
     return next((found[0] for found in near if found), None)

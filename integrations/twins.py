@@ -22,7 +22,7 @@ def twin_of(module: nn.Module, plan: Mapping[nn.Module, Part]) -> nn.Module:
     if module not in plan and children == module._modules:
         return module
     part = plan.get(module, Part(type(module)))
-    twin = part.kind.__new__(part.kind)
+    twin: nn.Module = object.__new__(part.kind)
     twin.__dict__.update(vars(module), _modules=children, twin_of=module, **part.settings)
     return twin
 

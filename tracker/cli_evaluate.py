@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ..backends import find_backend
@@ -57,7 +56,7 @@ def evaluate(
     agreement = float((masks[0] == masks[1]).mean()) if against else None
     labels = [find_backend(name)[0] for name in names]
 
-    own = clip and f"{escape(str(frames))}, {clip.masks.shape[1]} object(s)"
+    own = clip and f"{frames}, {clip.masks.shape[1]} object(s)"
     title = own or f"{clips} held-out clips"
     console.print(_report_table(reports, labels, f"{title}, {reports[0].frames} frames"))
     if agreement is not None:

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 
 from ..files import read_npz
 from .clips import VIDEOS, clip_rate, read_clip
-from .images import IMAGES, MAX_PIXELS, check_colours, opened, upright
+from .images import IMAGES, MAX_PIXELS, check_colours, opened, pages, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,10 +116,8 @@ def _folder(paths: list[Path], max_pixels: int) -> Iterator[Frame]:
 
 def _pages(path: Path, max_pixels: int) -> Iterator[Frame]:
     """The frames of an animation, or the pages of a TIFF file."""
-    from PIL import ImageSequence
-
     with opened(path, max_pixels) as image:
-        for number, page in enumerate(ImageSequence.Iterator(image)):
+        for number, page in enumerate(pages(path, image, max_pixels)):
             yield Frame(f"{number:05d}", _colours(path, upright(path, page)))
 
 

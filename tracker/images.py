@@ -1,6 +1,7 @@
 """Image files: opened without being decoded, so that what is too large takes no memory, and turned upright."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,3 +82,16 @@ def upright(path: Path, image: "Image") -> "Image":
 def _unreadable(path: Path, error: Exception) -> ValueError:
     reason = str(error).replace(repr(str(path)), "it") or type(error).__name__
     return ValueError(f"{path}: not a readable image ({reason})")
+
+
+def pages(path: Path, image: "Image", max_pixels: int) -> "Iterator[Image]":
+    """An animation's frames, one after another, each of a size that fits; `ValueError` for a broken one."""
+    for number in itertools.count():
+        try:
+            image.seek(number)
+        except EOFError:
+            return
+        except Exception as error:
+            raise _unreadable(path, error) from None
+        check_pixels(path, image.height, image.width, max_pixels)
+        yield image

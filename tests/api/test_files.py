@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -189,3 +190,16 @@ def test_what_is_read_is_not_replaced(tmp_path_factory, how, place):
         check_kept(output, *inputs)
     check_kept(output, None, other, f"{other}::ema")
     check_kept(folder / "new.bin", given)
+
+
+def test_a_header_that_is_itself_large_is_not_unpacked(tmp_path):
+    """A header may say that it is long; compressed blanks are small in the file."""
+    long = 20_000_000
+    content = b"\x93NUMPY\x02\x00" + long.to_bytes(4, "little") + b"{'descr': '<f4', " + b" " * long
+    path = npz_of(tmp_path, curr=content)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not a readable .npz file"):
+        read_npz(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
