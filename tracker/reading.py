@@ -91,7 +91,7 @@ def _counted(source: Frames, masks: tuple[int, ...], side: int, max_frames: int)
         # Kept are its colours, and a logit and a pixel of a mask for each object.
         check_size(
             (index + 1) * side**2 * (12 + 5 * count),
-            f"{source.where}: more than {index} frames with {count} object(s) "
+            f"{source.where}: {index + 1} or more frames with {count} object(s) "
             f"(every, now {source.every}, takes fewer)",
         )
         yield frame
