@@ -3,14 +3,15 @@
 from torch import nn
 
 from ..accelerated import LayerNorm
+from ..accelerated.tracing import is_hooked
 from .twins import Part
 
 EPS = 1e-5
 
 
 def norms(module: nn.Module) -> dict[nn.Module, Part]:
-    """Our class for each of PyTorch's layer norms in a module; one of other settings is called as it is."""
-    return {part: Part(LayerNorm) for part in module.modules() if _is_ours(part)}
+    """Our class for each of PyTorch's layer norms in a module; one with hooks or other settings stays."""
+    return {part: Part(LayerNorm) for part in module.modules() if _is_ours(part) and not is_hooked(part)}
 
 
 def _is_ours(part: nn.Module) -> bool:

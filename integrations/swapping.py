@@ -26,9 +26,9 @@ def accelerate(model: Model) -> Model:
     other widths than its config says, or is spread over devices. The model is then as it was.
     """
     places = _places(model, "accelerate")
-    twins = [_twin(original) for _, original in places]
-    for (parent, _), twin in zip(places, twins, strict=True):
-        setattr(parent, NAME, twin)
+    twins = {original: _twin(original) for _, original in places}
+    for parent, original in places:
+        setattr(parent, NAME, twins[original])
     return model
 
 

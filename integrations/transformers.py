@@ -127,7 +127,8 @@ def plan(module: Any) -> dict[nn.Module, Part]:
     if type(module) not in KINDS:
         expected = ", ".join(host.__name__ for host in KINDS)
         raise ValueError(f"memory_attention is {type(module).__name__}, which is another network than {expected}")
-    config = module.config
+    # In transformers 5.0 only the attentions have it.
+    config = module.layers[0].self_attn.config
     _check_attention(config)
     _check_rotation(module, config)
     width, hidden = config.memory_attention_hidden_size, config.memory_attention_feed_forward_hidden_size

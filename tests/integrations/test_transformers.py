@@ -292,7 +292,3 @@ def test_the_host_builds_its_own_again():
     assert get_patch_mapping() == {}
     with pytest.raises(ValueError, match="not found"):
         unregister()
-
-
-class Other(sam2.Sam2VideoMemoryAttention):
-    """A network of somebody else's."""
