@@ -161,3 +161,13 @@ def test_the_kernel_is_asked_for_the_dropout_in_training_only(monkeypatch):
     for training in (True, False):
         attention.train(training)(x, x, x)
     assert asked == [0.2, 0.0]
+
+
+def test_gradients_asked_of_the_queries_alone_take_the_plain_form(attention):
+    """A frozen network still passes them on to what made the frame's features."""
+    attention.requires_grad_(False)
+    attention.kernel, attention.memory_space = "tiled", False
+    query, key = torch.randn(1, 2, 16, 8).double(), torch.randn(1, 2, 32, 8).double()
+    memory = torch.randn(1, 32, 2).double()
+    assert attention._form(query, key, memory).kernel == "tiled"
+    assert attention._form(query.requires_grad_(), key, memory) == PLAIN

@@ -3,6 +3,7 @@
 import tracemalloc
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,10 +92,11 @@ def test_half_precision_is_attended_in_float32(seed, scale):
         assert error(result, truth) <= EPSILON["float16"]
 
 
-@given(seed=seeds, keys=st.integers(2, 400), constant=st.sampled_from([0.3, 7.0, -1000.0]))
-def test_weights_of_half_precision_sum_to_one(seed, keys, constant):
-    """The mean of a constant is the constant, where the weights themselves are not rounded."""
-    query, key = (np.random.default_rng(seed).standard_normal((1, 2, n, 4)).astype(np.float16) for n in (3, keys))
-    value = np.full((1, 2, keys, 5), constant, np.float16)
+@pytest.mark.parametrize("constant", [0.3, 7.0, -1000.0])
+@pytest.mark.parametrize("keys", [3, 11, 77, 371])
+def test_weights_of_half_precision_sum_to_one(keys, constant):
+    """Equal weights of 1/n, all rounded the same way, would not: the mean of a constant is the constant."""
+    query, key = np.zeros((1, 2, 5, 4), np.float16), np.ones((1, 2, keys, 4), np.float16)
+    value = np.full((1, 2, keys, 3), constant, np.float16)
     for form in (scaled_dot_product_attention, tiled_scaled_dot_product_attention):
         assert (form(query, key, value) == value[0, 0, 0, 0]).all()

@@ -9,6 +9,8 @@ pytest.importorskip("torch")
 
 from cases import seeds
 from memory_attention.configs import load_config
+from memory_attention.rules.forgetting import lasting_frames
+from memory_attention.rules.frame_choice import memory_frames
 from memory_attention.tracker import Tracker
 from memory_attention.tracker.weights import tracker_shapes
 
@@ -67,3 +69,34 @@ def test_an_object_is_absent_where_its_mask_is_empty_and_only_there(backend, see
     assert np.abs(handed["point"][0] - features).max() > 0.01
     if prompted:
         np.testing.assert_allclose(handed["point"][0], features + WEIGHTS["no_mem_embed"][0, 0], rtol=1e-6)
+
+
+def test_following_forgets_what_no_later_frame_can_see(monkeypatch):
+    tracker, banks = TRACKERS["reference"], []
+    new_bank = tracker.new_bank
+    monkeypatch.setattr(tracker, "new_bank", lambda: banks.append(new_bank()) or banks[-1])
+    rng = np.random.default_rng(5)
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[9:30, 4:50] = True
+    frames = (rng.random((SIZE, SIZE, 3), np.float32) for _ in range(24))
+    for step in tracker.follow(frames, mask):
+        numbers = range(step.frame + 1)
+        lasting = lasting_frames(step.frame + 1, [0], numbers, numbers, CONFIG.memory_bank)
+        assert list(banks[0].memories) == lasting.memories
+        assert list(banks[0].pointers) == lasting.pointers
+    assert len(lasting.memories) < 24
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_direction_reaches_the_bank(backwards):
+    tracker, rng = TRACKERS["reference"], np.random.default_rng(8)
+    bank, encoded = tracker.new_bank(), tracker.encode(rng.random((1, SIZE, SIZE, 3), np.float32))
+    mask = np.zeros((1, SIZE, SIZE), np.float32)
+    mask[:, 5:30, 9:40] = 1
+    tracker.step(bank, 0, encoded, mask)
+    for frame in (2, 5, 6):
+        bank.add(frame, bank.memories[0], bank.pointers[0])
+    step, _ = tracker.look(bank, 4, encoded, backwards=backwards)
+    seen = memory_frames(4, [0], [0, 2, 5, 6], CONFIG.memory_bank, backwards)
+    assert step.memory_frames == tuple(number for number, _ in seen)
+    assert (2 in step.memory_frames, 5 in step.memory_frames) == (not backwards, backwards)
