@@ -43,6 +43,8 @@ def test_the_command_line_knows_the_words(words):
 
 
 def test_a_run_is_counted(tmp_path):
+    # Its own root: without it, names depend on where the checkout lies.
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_some.py").write_text(
         "import pytest\ndef test_right(): pass\ndef test_wrong(): assert False\n"
         "@pytest.mark.skip(reason='why')\ndef test_left_out(): pass\n"
