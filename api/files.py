@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import shutil
 import stat
@@ -11,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -66,11 +67,14 @@ def _write_through(temporary: Path, target: Path) -> None:
 
 def _permissions(target: Path) -> int:
     """Those of the file that is there, else those that any new file gets."""
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
+    return stat.S_IMODE(target.stat().st_mode) if target.exists() else usual_permissions(0o666)
+
+
+def usual_permissions(most: int) -> int:
+    """What the user's mask leaves of the permissions `most` to a new file or folder."""
     umask = os.umask(0)
     os.umask(umask)
-    return 0o666 & ~umask
+    return most & ~umask
 
 
 def _is_full(error: Exception, folder: Path) -> bool:
@@ -185,8 +189,12 @@ def _check_members(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> No
     members = archive.infolist()
     for member in members:
         with archive.open(member) as file:
-            held = _bytes_of_array(io.BytesIO(file.read(LONGEST_HEADER)))
-        if held is not None and held > member.file_size:
+            start = file.read(LONGEST_HEADER)
+        if not start.startswith(npy.MAGIC_PREFIX):
+            # What is no array is named when it was read.
+            continue
+        shape, dtype = npy_header(start)
+        if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} says that it is larger than the file")
     try:
         check_size(sum(member.file_size for member in members), str(path))
@@ -194,15 +202,9 @@ def _check_members(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> No
         raise _TooLarge(error) from None
 
 
-def _bytes_of_array(file: IO[bytes]) -> int | None:
-    """The bytes of an array by its header; none where there is no such header."""
-    try:
-        version = npy.read_magic(file)
-    except ValueError:
-        return None
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    count = 1
-    for side in shape:
-        count *= int(side)
-    return count * dtype.itemsize
+def npy_header(start: bytes) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array by its first `LONGEST_HEADER` bytes. Raises `ValueError` where they are none."""
+    file = io.BytesIO(start)
+    first = npy.read_magic(file) == (1, 0)
+    shape, _, dtype = (npy.read_array_header_1_0 if first else npy.read_array_header_2_0)(file)
+    return shape, dtype

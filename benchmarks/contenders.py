@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoints.names import WORDS
 from ..configs import Config
 from ..inputs import Inputs
 from ..weights import PREFIX
@@ -128,7 +129,7 @@ def _call_of_peer(module: Any) -> Callable[..., Any]:
     return attention
 
 
-NAMES_OF_PEER = {"out_proj": "o_proj", "norm1": "layer_norm1", "norm2": "layer_norm2", "norm3": "layer_norm3"}
+NAMES_OF_PEER = {ours: theirs for theirs, ours in WORDS.items()}
 
 
 def build_peer(
@@ -176,7 +177,6 @@ def build_peer(
     for name, weight in weights.items():
         if name.startswith(PREFIX):
             parts = [NAMES_OF_PEER.get(part, part) for part in name.removeprefix(PREFIX).split(".")]
-            parts[0] = {"norm": "layer_norm"}.get(parts[0], parts[0])
             state[".".join(parts)] = torch.from_numpy(weight.copy())
     module.load_state_dict(state)
     return module

@@ -103,9 +103,7 @@ def _parse(document: Any, name: str) -> Config:
     target = values.resolve(model.get("_target_"), (*place, "_target_"))
     whole = "image_encoder" in model or is_whole_model(target)
     settings = dict(MODEL_DEFAULTS) | given if whole else given
-    image: dict[str, Any] = {
-        key: settings.pop(key) for key in ("image_size", "backbone_stride") if key in settings
-    }
+    image: dict[str, Any] = {key: settings.pop(key) for key in IMAGE if key in settings}
     config = _node(
         Config,
         {

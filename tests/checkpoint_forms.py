@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+import memory_attention as ma
 from cases import random_weights
 from memory_attention.configs import bank_parameter_shapes
 
@@ -106,3 +107,16 @@ def write_shards(folder, tensors, count, suffix=".safetensors"):
     index = folder / f"model{suffix}.index.json"
     index.write_text(json.dumps({"metadata": {"total_size": 3}, "weight_map": places}))
     return index
+
+
+CONFIG = ma.load_config("tiny")
+WEIGHTS = all_weights(CONFIG)
+TENSORS = {name: torch.from_numpy(weight.copy()) for name, weight in WEIGHTS.items()}
+NAME = "memory_attention.layers.0.linear1.weight"
+
+
+def same(read, expected):
+    """The same arrays under the same names."""
+    assert read.keys() == expected.keys()
+    for name, weight in expected.items():
+        np.testing.assert_array_equal(read[name], weight, err_msg=name)

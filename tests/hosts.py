@@ -1,7 +1,10 @@
 """Small random models of other programs, nothing in them at its default, and clips to run through them."""
 
+import pytest
 import torch
 from torch import nn
+
+import memory_attention as ma
 
 SIDE, STRIDE = 96, 16
 FRAMES = 5
@@ -156,3 +159,12 @@ def frame_inputs(tokens, channels=128, objects=1, memories=2, pointers=3, seed=0
 
     seen = memories * tokens + pointers
     return draw(tokens, channels), draw(seen, 64), draw(tokens, channels), draw(seen, 64), pointers
+
+
+def check_refused_as_it_was(model, message):
+    """`accelerate` refuses the model in these words, and every module of it is the one that it was."""
+    whole, parts = model.memory_attention, list(model.modules())
+    with pytest.raises(ValueError, match=message):
+        ma.accelerate(model)
+    assert model.memory_attention is whole
+    assert list(model.modules()) == parts

@@ -32,6 +32,12 @@ class Objects(NamedTuple):
     masks: Bool[np.ndarray, "K H W"]
     labels: tuple[int, ...]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.masks.shape[1:]
+        return height, width
+
 
 def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Int[np.ndarray, "H W"]:
     """The labels in a mask's file. Raises `FileNotFoundError`, or `ValueError` for what is no mask."""

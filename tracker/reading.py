@@ -33,8 +33,7 @@ class Video(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the frames as they were given."""
-        height, width = self.given.masks.shape[1:]
-        return height, width
+        return self.given.size
 
 
 def read_video(

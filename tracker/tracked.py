@@ -49,8 +49,7 @@ class TrackedVideo:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the user's frames."""
-        height, width = self.given.masks.shape[1:]
-        return height, width
+        return self.given.size
 
     def names(self) -> list[str]:
         """How each object is named in pictures."""

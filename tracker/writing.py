@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from ..files import whole_file
+from ..files import usual_permissions, whole_file
 from ..pictures.outlines import overlay
 from .clips import ClipWriter
 from .masks import davis_palette
@@ -95,7 +95,7 @@ def check_labels(labels: tuple[int, ...]) -> None:
 
 
 def _write_labels(path: Path, labels: Int[np.ndarray, "H W"]) -> None:
-    """A palette image, or one of 16 or 32 bits where a label needs them; marked as ours."""
+    """A palette image, or one of 16 bits where a label needs them; marked as ours."""
     from PIL import Image, PngImagePlugin
 
     if labels.max() < 256:
@@ -165,9 +165,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     former = temporary.with_name(temporary.name + "-former")
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
+        temporary.chmod(usual_permissions(0o777))
         if target.is_dir():
             target.rename(former)
         temporary.rename(target)

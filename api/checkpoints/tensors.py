@@ -1,6 +1,5 @@
 """The tensors of a checkpoint: what each is, known before it is read, and the same as an array of our own."""
 
-import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..files import LONGEST_HEADER, npy_header
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "longdouble", "float96", "float128")
 
@@ -21,10 +22,6 @@ SAFETENSORS_DTYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
-
-LONGEST_HEADER = 12_000
-"""Bytes of an array's header in an `.npz` file; NumPy itself takes no longer ones."""
-
 
 LONGEST_NAMES = 5_000_000
 """Bytes of the header of a `.safetensors` file: the largest models' take some hundred thousand."""
@@ -101,14 +98,6 @@ def _native(values: Any) -> np.ndarray:
     return np.array(array, dtype=wanted, order="C", subok=False)
 
 
-def check_safetensors(path: Path) -> None:
-    """Raise `ValueError` where the header, which names every tensor, is longer than any model's."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if LONGEST_NAMES < length <= path.stat().st_size:
-        raise ValueError(f"has a header of {length:,} bytes, expected at most {LONGEST_NAMES:,}")
-
-
 def safetensors_entries(path: Path) -> dict[str, Stored]:
     """Every tensor of a `.safetensors` file, read only when it is asked for.
 
@@ -117,11 +106,12 @@ def safetensors_entries(path: Path) -> dict[str, Stored]:
     """
     from safetensors import safe_open
 
-    check_safetensors(path)
-    with safe_open(path, framework="numpy"):
-        pass
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        if LONGEST_NAMES < length <= path.stat().st_size:
+            raise ValueError(f"has a header of {length:,} bytes, expected at most {LONGEST_NAMES:,}")
+        with safe_open(path, framework="numpy"):
+            pass
         header: Mapping[str, Any] = json.loads(file.read(length))
     entries = {}
     for name, entry in header.items():
@@ -150,10 +140,7 @@ def npz_entries(path: Path) -> dict[str, Stored]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as file:
-                start = io.BytesIO(file.read(LONGEST_HEADER))
-            first = np.lib.format.read_magic(start) == (1, 0)
-            read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read_header(start)
+                shape, dtype = npy_header(file.read(LONGEST_HEADER))
             name = member.removesuffix(".npy")
             entries[name] = Stored(dtype.name, shape, _npz_reader(path, name))
     return entries

@@ -8,19 +8,8 @@ import pytest
 import torch
 
 import memory_attention as ma
-from checkpoint_forms import WRITERS, all_weights, check_one_clear_line
+from checkpoint_forms import CONFIG, NAME, TENSORS, WEIGHTS, WRITERS, check_one_clear_line, same
 from memory_attention.checkpoints.files import read_checkpoint
-
-CONFIG = ma.load_config("tiny")
-WEIGHTS = all_weights(CONFIG)
-TENSORS = {name: torch.from_numpy(weight.copy()) for name, weight in WEIGHTS.items()}
-NAME = "memory_attention.layers.0.linear1.weight"
-
-
-def same(read, expected):
-    assert read.keys() == expected.keys()
-    for name, weight in expected.items():
-        np.testing.assert_array_equal(read[name], weight, err_msg=name)
 
 
 @pytest.mark.parametrize("form", ["zip", "safetensors"])
