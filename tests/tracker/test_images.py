@@ -14,14 +14,14 @@ def test_pillows_own_limit_is_there_again_whoever_reads(tmp_path, monkeypatch):
     """Two threads that open images at once: the second must not take the first one's none for Pillow's limit."""
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((3, 5), np.uint8)).save(path)
-    limit, inside, go_on = Image.MAX_IMAGE_PIXELS, threading.Event(), threading.Event()
-    really, waited = Image.open, []
+    limit, really = Image.MAX_IMAGE_PIXELS, Image.open
+    inside, leave = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    numbers = iter(range(2))
 
     def slow(*given, **how):
-        if not waited:
-            waited.append(True)
-            inside.set()
-            go_on.wait(10)
+        number = next(numbers)
+        inside[number].set()
+        leave[number].wait(10)
         return really(*given, **how)
 
     def read():
@@ -29,13 +29,13 @@ def test_pillows_own_limit_is_there_again_whoever_reads(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(Image, "open", slow)
-    first, second = threading.Thread(target=read), threading.Thread(target=read)
-    first.start()
-    assert inside.wait(10)
-    second.start()
-    # Time for the second to go in where nothing holds it back.
-    second.join(0.3)
-    go_on.set()
-    first.join(10)
-    second.join(10)
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    threads[0].start()
+    assert inside[0].wait(10)
+    threads[1].start()
+    # Time for the second to go in where nothing holds it back; then the first goes before it.
+    inside[1].wait(0.3)
+    for thread, event in zip(threads, leave, strict=True):
+        event.set()
+        thread.join(10)
     assert limit == Image.MAX_IMAGE_PIXELS
