@@ -24,6 +24,7 @@ from .options import (
     DtypeOption,
     GridOption,
     InputsOption,
+    KernelOption,
     MemoriesOption,
     ObjectsOption,
     SeedOption,
@@ -142,7 +143,7 @@ def run(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
-    kernel: Annotated[str | None, typer.Option(help="Force an attention kernel [default: by size]")] = None,
+    kernel: KernelOption = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Through torch.compile.")] = False,
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""
