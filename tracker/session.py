@@ -111,8 +111,9 @@ class Session:
         if to_find:
             with self._loop.ops.inference():
                 encoded = self._encode(frame, image)
-                for name in to_find:
-                    found[name] = self._loop.look(self._banks[name], frame, encoded, backwards=backwards)
+                banks = [self._banks[name] for name in to_find]
+                looks = self._loop.look_together(banks, frame, encoded, backwards)
+            found = dict(zip(to_find, looks, strict=True))
         for name, (_, memory) in found.items():
             self._banks[name].remove(frame)
             self._banks[name].add(frame, **memory)
