@@ -8,7 +8,7 @@ import typer
 from ..configs import load_config
 from ..console import console, progress_bar
 from ..files import check_kept, check_writable, write_json
-from ..options import DEFAULT_CONFIG, ConfigOption, DeviceOption, DtypeOption
+from ..options import DEFAULT_CONFIG, ConfigOption, DeviceOption, DtypeOption, KernelOption
 from ..rules.packages import require
 
 
@@ -22,9 +22,7 @@ def bench(
     config: ConfigOption = DEFAULT_CONFIG,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
-    kernel: Annotated[
-        str | None, typer.Option(help="Force the kernel of the fast path [default: by size]")
-    ] = None,
+    kernel: KernelOption = None,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Ours too, and in every case, through torch.compile.")
     ] = False,
