@@ -242,6 +242,8 @@ def test_train_and_go_on(capfd, tmp_path):
         (["--frames", "{tmp}/deep", "--mask", "{tmp}/mask.png"], "more than 8 bits"),
         (["--frames", "{tmp}/range.npz", "--mask", "{tmp}/mask.png"], "colours from 0.0 to 255.0, expected"),
         (["--frames", "{tmp}/flat.npz"], "mask has shape (96,)"),
+        (["--frames", "{tmp}/black.npz"], "frames has dtype uint8 and colours up to 1"),
+        (["--frames", "{tmp}/huge.npz"], "mask has values up to 9223372036854775808, expected less than 2³¹"),
         (["--frames", "{tmp}/greys.npz"], "expected labels [H,W] (whole numbers), or [K,H,W] of 0 and 1"),
         (
             ["--frames", "{video}", "--mask", "{video}/1.png"],
@@ -288,6 +290,8 @@ def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights
     ramp = np.linspace(0, 255, 2 * 96 * 128 * 3).reshape(2, 96, 128, 3)
     np.savez(tmp_path / "range.npz", frames=ramp)
     np.savez(tmp_path / "flat.npz", frames=ramp / 255, mask=np.ones(96))
+    np.savez(tmp_path / "black.npz", frames=(ramp > 9).astype(np.uint8), mask=np.ones((96, 128)))
+    np.savez(tmp_path / "huge.npz", frames=ramp / 255, mask=np.full((96, 128), 2**63, np.uint64))
     np.savez(tmp_path / "greys.npz", frames=ramp / 255, mask=np.full((96, 128), 0.3))
     np.savez(tmp_path / "names.npz", images=np.zeros(3))
     np.savez(tmp_path / "shape.npz", frames=np.zeros((2, 8, 8)))
