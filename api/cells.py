@@ -53,6 +53,6 @@ def small_size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _samples(size: int, cells: int) -> Int[np.ndarray, "cells s"]:
-    """For each cell the pixels that lie in it, or where a cell is smaller than a pixel, the one that it lies in."""
+    """For each cell the pixels that lie in it, or where it is smaller than a pixel, that pixel."""
     each = -(-size // cells)
     return ((np.arange(cells * each) + 0.5) * size / (cells * each)).astype(int).reshape(cells, each)

@@ -43,7 +43,9 @@ def record(
     wishes = {"layers": layers, "frames": frames, "most_queries": most_queries, "memory_limit": memory_limit}
     if not isinstance(model, Model):
         # integrations/ stands above this room, so it is found by name, and only when it is asked for.
-        with importlib.import_module(f"{__package__}.integrations").record_module(model, queries, **wishes) as made:
+        with importlib.import_module(f"{__package__}.integrations").record_module(
+            model, queries, **wishes
+        ) as made:
             yield made
         return
     network = model.config.memory_attention
@@ -67,7 +69,9 @@ def _listening(model: Model, recorder: Recorder) -> Iterator[None]:
 
     def listening_run(inputs: Inputs, record: Record | None) -> Any:
         recorder.begin(Told())
-        result = run(inputs, _listener(compared, layer_of, inputs, network.layer.cross_attention, recorder, record))
+        result = run(
+            inputs, _listener(compared, layer_of, inputs, network.layer.cross_attention, recorder, record)
+        )
         recorder.end()
         return result
 

@@ -95,8 +95,8 @@ class Recorder:
                 f"{self.memory_limit / 1e6:.3g} MB"
             )
             warnings.warn(
-                f"the recording stopped: {self.recording.stopped}; what it has stays: record fewer queries, layers "
-                "or frames, or raise the limit",
+                f"the recording stopped: {self.recording.stopped}; what it has stays: record fewer queries, "
+                "layers or frames, or raise the limit",
                 RuntimeWarning,
                 stacklevel=2,
             )

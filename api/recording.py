@@ -63,7 +63,7 @@ class Recording:
         return Patterns(self)
 
     def looks_at(self, frame: int) -> dict[str, Look]:
-        """How each object looked in a frame, as it was tracked last. Raises `ValueError` if it was not recorded."""
+        """How each object looked in a frame, as it was tracked last. Raises `ValueError` if it is not there."""
         found = {look.object: look for look in self.looks if look.frame == frame}
         if not found:
             raise ValueError(f"frame {frame} was not recorded, expected one of {listed(self.frames)}")
@@ -97,7 +97,11 @@ class Recording:
         """
         wanted = {number for look in self.looks for number in (look.frame, *(look.memory_frames or ()))}
         kept = {n: small_image(image, f"images[{n}]") for n, image in _items(images) if n in wanted}
-        outlined = {n: small_masks(mask, f"masks[{n}]") for n, mask in _items(() if masks is None else masks) if n in wanted}
+        outlined = {
+            n: small_masks(mask, f"masks[{n}]")
+            for n, mask in _items(() if masks is None else masks)
+            if n in wanted
+        }
         self.images |= kept
         self.masks |= outlined
         return self
@@ -117,14 +121,15 @@ class Recording:
     def __repr__(self) -> str:
         said = f"Recording of {self.made_by.get('model', UNNAMED)}: {len(self.looks)} looks"
         if self.looks:
-            said += f" (frames {listed(self.frames)}; objects {listed(self.objects)}; layers {listed(self.layers)})"
+            said += (
+                f" (frames {listed(self.frames)}; objects {listed(self.objects)}; layers {listed(self.layers)})"
+            )
         return f"{said}, {self.nbytes / 1e6:.3g} MB" + (f"; stopped: {self.stopped}" if self.stopped else "")
 
     def _repr_html_(self) -> str:
         """The recording in a sentence, and how much each memory got of the first objects' attention."""
         tables = [self.by_memory(name).to_html(f"object {name}") for name in self.objects[:3]]
         return f"<p>{html.escape(repr(self))}</p>{''.join(tables)}"
-
 
 
 class Patterns:
@@ -145,7 +150,15 @@ class Patterns:
         found = self._recording.looks_at(frame)
         looks = [found[_one_of(found, name)] for name in names] or list(found.values())
         rows = [look.at_memory(layer) for look in looks]
-        if len({(look.queries.tobytes(), look.memory_frames, one.shape) for look, one in zip(looks, rows, strict=True)}) > 1:
+        if (
+            len(
+                {
+                    (look.queries.tobytes(), look.memory_frames, one.shape)
+                    for look, one in zip(looks, rows, strict=True)
+                }
+            )
+            > 1
+        ):
             raise ValueError(
                 f"the objects of frame {frame} have queries or memories of their own, expected one of them: "
                 f"pattern[{layer}, {frame}, {looks[0].object!r}]"

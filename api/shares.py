@@ -34,7 +34,9 @@ class Shares(NamedTuple):
         lines = [["frame", *(f"memory {self.memory_frames[i]}" for i in seen), "pointers"]]
         for index in range(first, len(self.frames)):
             shares = [self.memories[index, i] for i in seen] + [np.nansum(self.pointers[index])]
-            lines.append([str(self.frames[index]), *("" if np.isnan(share) else f"{share:.0%}" for share in shares)])
+            lines.append(
+                [str(self.frames[index]), *("" if np.isnan(share) else f"{share:.0%}" for share in shares)]
+            )
         rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
         return f"<table><caption>{html.escape(caption)}</caption>{rows}</table>"
 

@@ -4,13 +4,17 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from ..configs.schema import MemoryBankConfig
 from ..recorder import Told
 from ..rules.frame_choice import memory_frames, pointer_frames
+from .evidence import confirmed, memory_token, pointer_token
 
 GATHERS = "_prepare_memory_conditioned_features"
 """The method of SAM 2, its forks and `transformers` that gathers memories and calls the memory attention."""
@@ -18,16 +22,22 @@ GATHERS = "_prepare_memory_conditioned_features"
 RUNS = "_run_single_frame_inference"
 """The method of SAM 2's predictor that knows whose the memories are."""
 
+SETTINGS = (
+    *("num_maskmem", "max_cond_frames_in_attn", "memory_temporal_stride_for_eval"),
+    *("use_obj_ptrs_in_encoder", "max_obj_ptrs_in_encoder", "only_obj_ptrs_in_the_past_for_eval"),
+)
+"""SAM 2's settings that say which frames a frame sees."""
+
 PRIVATE = (AttributeError, KeyError, TypeError, ValueError, IndexError)
 """What a host raises, or its parts, where they are not what they were in the versions known here."""
 
 
 class Listener:
-    """Listens to one host while it works. `told` is what it says of the call that it is making, if it says it."""
+    """Listens to one host while it works."""
 
     def __init__(self, host: Any) -> None:
         self.host = host
-        self.told: Told | None = None
+        self._gathering: Mapping[str, Any] | None = None
         self._state: Mapping[str, Any] | None = None
 
     @contextmanager
@@ -38,30 +48,37 @@ class Listener:
             stack.enter_context(_before(self.host, GATHERS, self._gathers))
             yield self
 
+    def told(self, tokens: int, memory: Float[Tensor, "M B K"], pointers: int, pointer_tokens: int) -> Told | None:
+        """What the host says of the call that it is making, with `tokens` a frame and `pointers` at the end.
+
+        None where it makes none that it tells of. Whose memories and pointers they are is said only where they
+        are what the host keeps of these frames.
+        """
+        if self._gathering is None:
+            return None
+        try:
+            told, outputs = self._told(**self._gathering)
+            spatial = len(memory) - pointers
+            memories = confirmed(told.memory_frames, memory[0:spatial:tokens], outputs, memory_token)
+            seen = confirmed(told.pointer_frames, memory[spatial::pointer_tokens], outputs, pointer_token)
+        except PRIVATE:
+            return None
+        if memories is None or seen is None:
+            return replace(told, memory_frames=None, pointer_frames=None)
+        prompted = tuple(sorted({*memories, *seen} & set(told.prompted)))
+        return replace(told, memory_frames=memories, pointer_frames=seen, prompted=prompted)
+
+    def _told(self, **given: Any) -> tuple[Told, Mapping[int, Any]]:
+        """What the host says, all of its prompted frames, and the outputs that it keeps."""
+        if "inference_session" in given:
+            return _of_session(self.host, **given)
+        return _of_sam2(self.host, self._objects(given["output_dict"]), **given)
+
     def _runs(self, given: Mapping[str, Any] | None) -> None:
         self._state = None if given is None else given.get("inference_state")
 
     def _gathers(self, given: Mapping[str, Any] | None) -> None:
-        """Read what the host knows. Its private parts may change: then it is unknown."""
-        self.told = None
-        if given is not None:
-            try:
-                self.told = _of_session(self.host, **given) if "inference_session" in given else self._of_sam2(**given)
-            except PRIVATE:
-                self.told = None
-
-    def _of_sam2(
-        self, frame_idx: int, output_dict: Any, num_frames: int, track_in_reverse: bool = False, **_: Any
-    ) -> Told:
-        """SAM 2's predictor and its forks: our own rules say which frames it sees."""
-        host, prompted = self.host, list(output_dict["cond_frame_outputs"])
-        outputs = output_dict["non_cond_frame_outputs"] | output_dict["cond_frame_outputs"]
-        names = {name: default for name, default in SAM2_SETTINGS.items() if hasattr(host, name)}
-        settings = MemoryBankConfig(**{name: type(default)(getattr(host, name)) for name, default in names.items()})
-        rules = {"backwards": track_in_reverse, "training": host.training}
-        memories = memory_frames(frame_idx, prompted, outputs, settings, **rules)
-        pointers = pointer_frames(frame_idx, num_frames, prompted, outputs, settings, **rules)
-        return _told(frame_idx, self._objects(output_dict), memories, pointers, prompted, track_in_reverse, outputs)
+        self._gathering = given
 
     def _objects(self, output_dict: Any) -> list[str]:
         """The names of the objects whose outputs these are."""
@@ -76,14 +93,23 @@ class Listener:
         return []
 
 
-SAM2_SETTINGS: dict[str, Any] = {
-    "num_maskmem": 7,
-    "max_cond_frames_in_attn": -1,
-    "memory_temporal_stride_for_eval": 1,
-    "use_obj_ptrs_in_encoder": True,
-    "max_obj_ptrs_in_encoder": 16,
-    "only_obj_ptrs_in_the_past_for_eval": True,
-}
+def _of_sam2(
+    host: Any,
+    objects: list[str],
+    frame_idx: int,
+    output_dict: Any,
+    num_frames: int,
+    track_in_reverse: bool = False,
+    **_: Any,
+) -> tuple[Told, Mapping[int, Any]]:
+    """SAM 2's predictor and its forks: by our own rules and their settings."""
+    prompted = list(output_dict["cond_frame_outputs"])
+    outputs = {**output_dict["non_cond_frame_outputs"], **output_dict["cond_frame_outputs"]}
+    own = {name: getattr(host, name) for name in SETTINGS if hasattr(host, name)}
+    rules = {"settings": MemoryBankConfig(**own), "backwards": track_in_reverse, "training": host.training}
+    memories = memory_frames(frame_idx, prompted, outputs, **rules)
+    pointers = pointer_frames(frame_idx, num_frames, prompted, outputs, **rules)
+    return _made(frame_idx, objects, memories, pointers, prompted, track_in_reverse, outputs), outputs
 
 
 def _of_session(
@@ -95,7 +121,7 @@ def _of_session(
     track_in_reverse_time: bool = False,
     streaming: bool = False,
     **_: Any,
-) -> Told:
+) -> tuple[Told, Mapping[int, Any]]:
     """`transformers`: asked itself which outputs it takes, it gives them by their distances."""
     outputs = inference_session.output_dict_per_obj[obj_idx]
     prompted = outputs["cond_frame_outputs"]
@@ -111,11 +137,11 @@ def _of_session(
     distances, *_ = host._get_object_pointers(inference_session, obj_idx, frame_idx, *video)
     pointers = [(frame_idx - towards_past * distance, distance) for distance in distances]
     objects = [str(inference_session.obj_idx_to_id(obj_idx))]
-    both = outputs["non_cond_frame_outputs"] | prompted
-    return _told(frame_idx, objects, memories, pointers, list(prompted), track_in_reverse_time, both)
+    both = {**outputs["non_cond_frame_outputs"], **prompted}
+    return _made(frame_idx, objects, memories, pointers, list(prompted), track_in_reverse_time, both), both
 
 
-def _told(
+def _made(
     frame: int,
     objects: list[str],
     memories: list[tuple[int, int]],
@@ -124,13 +150,12 @@ def _told(
     backwards: bool,
     outputs: Mapping[int, Any],
 ) -> Told:
-    seen = tuple(number for number, _ in memories), tuple(number for number, _ in pointers)
     return Told(
         frame=int(frame),
         objects=objects,
-        memory_frames=seen[0],
-        pointer_frames=seen[1],
-        prompted=tuple(sorted({*seen[0], *seen[1]} & set(prompted))),
+        memory_frames=tuple(number for number, _ in memories),
+        pointer_frames=tuple(number for number, _ in pointers),
+        prompted=tuple(prompted),
         backwards=bool(backwards),
         found=lambda: last_found(outputs, frame, backwards),
     )

@@ -30,29 +30,34 @@ def record_module(model: Any, queries: Any, **wishes: Any) -> Iterator[Recording
     pointer_tokens = max(1, attention.q_proj.in_features // attention.k_proj.in_features)
     recorder = Recorder(recording, queries, len(module.layers), pointer_tokens, **wishes)
     with ExitStack() as stack:
-        listeners = [stack.enter_context(Listener(holder).listening()) for holder, _ in places if holder is not None]
-        with recorded_by(module, recorder, listeners):
-            yield recording
+        holders = [holder for holder, _ in places if holder is not None]
+        listeners = [stack.enter_context(Listener(holder).listening()) for holder in holders]
+        stack.enter_context(recorded_by(module, recorder, listeners))
+        yield recording
 
 
 @contextmanager
 def recorded_by(module: Any, recorder: Recorder, listeners: list[Listener] | None = None) -> Iterator[None]:
     """Let the recorder have the rows of a memory attention; afterwards no hook of ours is left."""
 
-    def begin(*_: Any) -> None:
-        told = [listener.told for listener in listeners or () if listener.told is not None]
-        recorder.begin(told[0] if told else Told())
+    def begin(called: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = list(inspect.signature(called.forward).bind(*args, **kwargs).arguments.values())
+        curr, memory, pointers = given[0], given[1], next((x for x in given if isinstance(x, int)), 0)
+        tokens = (curr[0] if isinstance(curr, list) else curr).shape[0]
+        told = [each.told(tokens, memory, pointers, recorder.pointer_tokens) for each in listeners or ()]
+        recorder.begin(next(filter(None, told), Told()))
 
-    handles = []
-    try:
-        handles.append(module.register_forward_pre_hook(begin))
-        handles.append(module.register_forward_hook(lambda *_: recorder.end()))
-        for layer, (theirs, ours) in enumerate(_attentions(module)):
-            handles.append(theirs.register_forward_pre_hook(_hook(layer, ours, recorder), with_kwargs=True))
+    attentions = _attentions(module)
+    with ExitStack() as stack:
+
+        def hooked(handle: Any) -> None:
+            stack.callback(handle.remove)
+
+        hooked(module.register_forward_pre_hook(begin, with_kwargs=True))
+        hooked(module.register_forward_hook(lambda *_: recorder.end()))
+        for layer, (theirs, ours) in enumerate(attentions):
+            hooked(theirs.register_forward_pre_hook(_hook(layer, ours, recorder), with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _hook(layer: int, attention: Attention, recorder: Recorder) -> Any:

@@ -10,9 +10,7 @@ from ..accelerated.position import rotary_table_for, rotate
 from ..rules.grids import frames_of_keys, grid_of
 
 
-def grid_of_queries(
-    attention: Attention, num_queries: int, grid: tuple[int, int] | None
-) -> tuple[int, int]:
+def grid_of_queries(attention: Attention, num_queries: int, grid: tuple[int, int] | None) -> tuple[int, int]:
     """The (h, w) of a frame's tokens; without rotation, an attention that knows no grid has one row."""
     if isinstance(attention, RoPEAttention) or grid is not None:
         return grid_of(num_queries, grid, getattr(attention, "feat_sizes", (1, num_queries)))
