@@ -10,7 +10,7 @@ import numpy as np
 from .attention_map import attention_rows, compared_steps
 from .inputs import Inputs
 from .model import Model
-from .recorder import MOST_QUERIES, Recorder, Told
+from .recorder import MOST_QUERIES, Recorder, Told, Wishes
 from .recording import Recording, fingerprint_of
 from .rules.grids import grid_of
 from .rules.record import Record
@@ -40,24 +40,24 @@ def record(
     has. Raises `TypeError` or `ValueError` for queries that are none or outside the grid, for a model without a
     memory attention or that is compiled.
     """
-    wishes = {"layers": layers, "frames": frames, "most_queries": most_queries, "memory_limit": memory_limit}
+    wishes = Wishes(queries, layers, frames, most_queries, memory_limit)
     if not isinstance(model, Model):
-        # integrations/ stands above this room, so it is found by name, and only when it is asked for.
-        with importlib.import_module(f"{__package__}.integrations").record_module(
-            model, queries, **wishes
-        ) as made:
-            yield made
+        with _integrations().record_module(model, wishes) as recording:
+            yield recording
         return
     network = model.config.memory_attention
     recording = Recording({"model": repr(model), "fingerprint": fingerprint_of(model)})
-    recorder = Recorder(recording, queries, network.num_layers, model.config.num_pointer_tokens, **wishes)
+    recorder = Recorder(recording, wishes, network.num_layers, model.config.num_pointer_tokens)
     module = getattr(model.network, "module", None)
-    if module is not None and model.network.call is module:
-        with importlib.import_module(f"{__package__}.integrations").recorded_by(module, recorder):
-            yield recording
-        return
-    with _listening(model, recorder):
+    # What is compiled does not call the module, and a backend without one has no hooks.
+    hooked = module is not None and getattr(model.network, "call", None) is module
+    with _integrations().recorded_by(module, recorder) if hooked else _listening(model, recorder):
         yield recording
+
+
+def _integrations() -> Any:
+    """The room above this one, found by name, and only when it is asked for: it needs PyTorch."""
+    return importlib.import_module(f"{__package__}.integrations")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def _listener(
             grid = grid_of(query.shape[2], inputs.grid, attention.feat_sizes)
             tokens = recorder.tokens(layer, grid)
             if tokens is not None:
-                recorder.keep(layer, attention_rows(query, value, tokens), int(inputs.num_obj_ptr_tokens))
+                recorder.keep(layer, attention_rows(query, value, tokens.tolist()), int(inputs.num_obj_ptr_tokens))
         elif any(name == query for query, _ in compared):
             queries[name] = value
         return value

@@ -81,7 +81,7 @@ def _numbers(queries: Any) -> Int[np.ndarray, " Q"] | None:
     is_list = isinstance(queries, Sequence) and not isinstance(queries, str) and len(queries) > 0
     if is_list and all(is_whole_number(number) for number in queries):
         return np.array([int(number) for number in queries])
-    shape, dtype = getattr(queries, "shape", ()), str(getattr(queries, "dtype", "")).removeprefix("torch.")
+    shape, dtype = tuple(getattr(queries, "shape", ())), str(getattr(queries, "dtype", "")).removeprefix("torch.")
     if len(shape) == 1 and shape[0] and dtype.removeprefix("u").startswith("int"):
         return np.array([int(number) for number in queries])
     return None

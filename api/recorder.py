@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,34 +32,38 @@ class Told:
     """Gives the mask [h,w] in which the object was last found, or none where it never was."""
 
 
-@dataclass
-class Recorder:
-    """What to record, and what was."""
+class Wishes(NamedTuple):
+    """What a user wants to be recorded: the arguments of `record`."""
 
-    recording: Recording
     queries: Any
-    num_layers: int
-    pointer_tokens: int
-    layers: Collection[int] | None = None
+    layers: int | Collection[int] | None = None
     frames: Collection[int] | None = None
     most_queries: int = MOST_QUERIES
     memory_limit: int | None = None
-    _calls: int = 0
-    _open: "Call | None" = None
 
-    def __post_init__(self) -> None:
-        self.queries = check_queries(self.queries)
-        self.layers = _layers(self.layers, self.num_layers)
-        self.frames = None if self.frames is None else {whole_number(frame, "frames") for frame in self.frames}
-        self.most_queries = whole_number(self.most_queries, "most_queries", least=1)
-        limit = largest() if self.memory_limit is None else self.memory_limit
-        self.memory_limit = whole_number(limit, "memory_limit", least=1)
+
+class Recorder:
+    """Makes a recording of the calls of a memory attention with `num_layers` layers.
+
+    Raises `TypeError` or `ValueError` for wishes that cannot be. A pointer has `pointer_tokens` tokens.
+    """
+
+    def __init__(self, recording: Recording, wishes: Wishes, num_layers: int, pointer_tokens: int) -> None:
+        self.recording, self.pointer_tokens = recording, pointer_tokens
+        self._queries = check_queries(wishes.queries)
+        self._layers = _layers(wishes.layers, num_layers)
+        self._frames = wishes.frames and {whole_number(frame, "frames") for frame in wishes.frames}
+        self._most = whole_number(wishes.most_queries, "most_queries", least=1)
+        limit = largest() if wishes.memory_limit is None else wishes.memory_limit
+        self._limit = whole_number(limit, "memory_limit", least=1)
+        self._calls = 0
+        self._open: Call | None = None
 
     def begin(self, told: Told) -> None:
         """A call begins: what the host says of it."""
         frame = self._calls if told.frame is None else told.frame
         self._calls += 1
-        wanted = not self.recording.stopped and (self.frames is None or frame in self.frames)
+        wanted = not self.recording.stopped and (self._frames is None or frame in self._frames)
         self._open = Call(frame, told) if wanted else None
 
     def tokens(self, layer: int, grid: tuple[int, int]) -> Int[np.ndarray, " Q"] | None:
@@ -68,7 +72,7 @@ class Recorder:
         Raises `ValueError` for queries outside the grid, and where the host does not say what was found.
         """
         call = self._open
-        if call is None or layer not in self.layers:
+        if call is None or layer not in self._layers:
             return None
         if call.tokens is None:
             call.grid, call.tokens = grid, self._tokens(call, grid)
@@ -89,10 +93,10 @@ class Recorder:
             return
         looks = call.looks(self.pointer_tokens)
         needed = self.recording.nbytes + sum(look.nbytes for look in looks)
-        if needed > self.memory_limit:
+        if needed > self._limit:
             self.recording.stopped = (
                 f"frame {call.frame} would make it {needed / 1e6:.3g} MB, more than memory_limit, "
-                f"{self.memory_limit / 1e6:.3g} MB"
+                f"{self._limit / 1e6:.3g} MB"
             )
             warnings.warn(
                 f"the recording stopped: {self.recording.stopped}; what it has stays: record fewer queries, "
@@ -104,8 +108,8 @@ class Recorder:
         self.recording.looks += looks
 
     def _tokens(self, call: "Call", grid: tuple[int, int]) -> Int[np.ndarray, " Q"] | None:
-        if not isinstance(self.queries, str):
-            return tokens_of(self.queries, grid, self.most_queries)
+        if not isinstance(self._queries, str):
+            return tokens_of(self._queries, grid, self._most)
         if call.told.found is None:
             raise ValueError(
                 f"queries is {FOUND!r}, but this model does not say what it found: expected token numbers, a mask "
@@ -116,7 +120,7 @@ class Recorder:
             message = f"frame {call.frame} was not recorded: no mask of its object was found yet"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
             return None
-        return tokens_of(mask, grid, self.most_queries)
+        return tokens_of(mask, grid, self._most)
 
 
 @dataclass
@@ -126,7 +130,7 @@ class Call:
     frame: int
     told: Told
     grid: tuple[int, int] = (1, 1)
-    tokens: Int[np.ndarray, " Q"] | None = None
+    tokens: Any = None
     rows: dict[int, np.ndarray] = field(default_factory=dict)
     num_obj_ptr_tokens: int = 0
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..accelerated import Attention, MemoryAttention
-from ..recorder import Recorder, Told
+from ..recorder import Recorder, Told, Wishes
 from ..recording import Recording, fingerprint_of
 from .host_frames import Listener
 from .rows import grid_of_queries, softmax_rows
@@ -18,7 +18,7 @@ from .twins import twin_of
 
 
 @contextmanager
-def record_module(model: Any, queries: Any, **wishes: Any) -> Iterator[Recording]:
+def record_module(model: Any, wishes: Wishes) -> Iterator[Recording]:
     """`record` for a module of PyTorch that holds a memory attention, or is one of ours."""
     places = [(None, model)] if isinstance(model, MemoryAttention) else places_of(model, "record")
     if len({module for _, module in places}) > 1:
@@ -28,7 +28,7 @@ def record_module(model: Any, queries: Any, **wishes: Any) -> Iterator[Recording
     recording = Recording(said)
     attention = _attentions(module)[0][1]
     pointer_tokens = max(1, attention.q_proj.in_features // attention.k_proj.in_features)
-    recorder = Recorder(recording, queries, len(module.layers), pointer_tokens, **wishes)
+    recorder = Recorder(recording, wishes, len(module.layers), pointer_tokens)
     with ExitStack() as stack:
         holders = [holder for holder, _ in places if holder is not None]
         listeners = [stack.enter_context(Listener(holder).listening()) for holder in holders]
@@ -69,8 +69,9 @@ def _hook(layer: int, attention: Attention, recorder: Recorder) -> Any:
         tokens = recorder.tokens(layer, grid)
         if tokens is not None:
             chosen = torch.from_numpy(tokens).to(q.device)
-            rows = softmax_rows(attention, q, k, chosen, grid, pointers)
-            recorder.keep(layer, _to_numpy(rows), pointers)
+            with torch.no_grad():
+                rows = softmax_rows(attention, q, k, chosen, grid, pointers)
+            recorder.keep(layer, rows.cpu().numpy(), pointers)
 
     return hook
 
@@ -88,7 +89,3 @@ def _attentions(module: Any) -> list[tuple[nn.Module, Attention]]:
     ours = module if isinstance(module, MemoryAttention) else twin_of(module, plan_of(module))
     own = [layer.cross_attn_image for layer in ours.layers]  # type: ignore[union-attr]
     return list(zip((layer.cross_attn_image for layer in module.layers), own, strict=True))
-
-
-def _to_numpy(rows: Tensor) -> Any:
-    return rows.detach().cpu().numpy()

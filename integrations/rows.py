@@ -20,7 +20,6 @@ def grid_of_queries(attention: Attention, num_queries: int, grid: tuple[int, int
         return 1, num_queries
 
 
-@torch.no_grad()
 def softmax_rows(
     attention: Attention,
     q: Float[Tensor, "*_B N C"],
