@@ -84,8 +84,6 @@ def _attentions(module: Any) -> list[tuple[nn.Module, Attention]]:
     parts = [module, *module.modules()]
     if any("forward" in vars(part) or vars(part).get("_compiled_call_impl") is not None for part in parts):
         raise ValueError("the model's memory_attention is compiled, or has another forward: record one without")
-    if hasattr(module, "_orig_mod"):
-        raise ValueError("the model's memory_attention is compiled: record one that is not")
     ours = module if isinstance(module, MemoryAttention) else twin_of(module, plan_of(module))
     own = [layer.cross_attn_image for layer in ours.layers]  # type: ignore[union-attr]
     return list(zip((layer.cross_attn_image for layer in module.layers), own, strict=True))
