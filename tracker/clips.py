@@ -45,9 +45,9 @@ def read_clip(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[UInt8[np.nda
 
     Raises `ValueError` for a file that is no video, or naming the frame that cannot be decoded.
     """
-    import av
-
     with _opened(path) as (container, stream):
+        import av
+
         check_pixels(path, stream.height, stream.width, max_pixels)
         # What is broken would be made up from the frames before it.
         stream.codec_context.options = {"err_detect": "explode"}

@@ -58,7 +58,7 @@ class Frames:
 def open_frames(
     path: Path, mask: Path | None = None, every: int = 1, max_pixels: int = MAX_PIXELS
 ) -> tuple[Frames, np.ndarray | None]:
-    """The frames of a folder or a file, and the array `mask` where that is an `.npz` file which has one.
+    """The frames of a folder or a file, and the array `mask` of an `.npz` file, or the first of its `masks`.
 
     In a folder, files that are hidden, no images, or the `mask` are passed over; the others are taken in the
     order of their names (2 before 10). Raises `FileNotFoundError`, or `ValueError` for what has no frames.
@@ -73,7 +73,7 @@ def open_frames(
         raise FileNotFoundError(f"frames: no such file or folder: {path}")
     elif suffix == ".npz":
         arrays = _arrays(path)
-        read, given = partial(_array, arrays["frames"]), arrays.get("mask")
+        read, given = partial(_array, arrays["frames"]), _given(arrays)
     elif suffix in VIDEOS:
         rate = clip_rate(path) or STILL_RATE
         read = partial(_clip, path, max_pixels)
@@ -136,6 +136,12 @@ def _colours(path: Path, image: "Image") -> Shaped[np.ndarray, "H W 3"]:
         raise ValueError(f"{path}: has more than 8 bits a channel, expected an 8-bit image")
     check_colours(path, image)
     return np.asarray(image.convert("RGB"))
+
+
+def _given(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The mask of the first frame; an annotated clip has one for every frame."""
+    masks = arrays.get("masks")
+    return arrays.get("mask") if masks is None or masks.ndim < 3 or "mask" in arrays else masks[0]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

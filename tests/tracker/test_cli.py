@@ -9,7 +9,7 @@ from PIL import Image
 
 import memory_attention as ma
 from command_line import check_refused, run
-from memory_attention.tracker import initial_weights
+from memory_attention.tracker import cli, initial_weights
 from memory_attention.tracker.evaluation import held_out_clip
 from memory_attention.tracker.weights import write_tracker
 
@@ -73,6 +73,43 @@ def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
     assert status == 0
     masks = np.load(tmp_path / "out" / "masks.npz")["masks"]
     np.testing.assert_array_equal(masks[0], clip.masks[0, :2])
+
+
+def test_track_an_annotated_clip(capfd, weights, tmp_path):
+    """What `evaluate` takes, `track` takes: the first of the masks is the prompt."""
+    rng = np.random.default_rng(1)
+    frames, masks = rng.random((3, 20, 24, 3), np.float32), np.zeros((3, 2, 20, 24), bool)
+    masks[0, 0, 2:9, 3:12] = masks[0, 1, 12:19, 14:20] = masks[1:, :, 4:6, 5:9] = True
+    np.savez(tmp_path / "clip.npz", frames=frames, masks=masks)
+    words = ["--frames", tmp_path / "clip.npz", "--output", tmp_path / "out", "--no-page", "--no-picture"]
+    status, _, _ = run(capfd, "track", *words, "--weights", weights)
+    assert status == 0
+    with np.load(tmp_path / "out" / "masks.npz") as found:
+        np.testing.assert_array_equal(found["masks"][0], masks[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--frames", "clip.npz", "--clips", "200"], "clips and frames were given"),
+        (["--frames", "clip.npz", "--length", "16"], "length and frames were given"),
+        (["--backend", "reference", "--against", "reference"], "against is 'reference', expected another backend"),
+    ],
+)
+def test_evaluate_passes_nothing_over(words, message, capfd):
+    check_refused(capfd, message, "evaluate", *words)
+
+
+def test_without_pillow_a_folder_of_masks_is_no_hindrance(capfd, weights, tmp_path, monkeypatch):
+    find_spec = cli.find_spec
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "PIL" else find_spec(name))
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "mine.txt").write_text("mine")
+    status, _, _ = run(
+        capfd, "track", "--output", tmp_path, "--no-page", "--no-picture", "--weights", weights, "--clip", "0"
+    )
+    assert status == 0
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["masks", "masks.npz", "mine.txt"]
 
 
 def test_masks_alone(capfd, weights, tmp_path):
@@ -224,6 +261,10 @@ def test_train_and_go_on(capfd, tmp_path):
         (["--weights", "{tmp}/text.png"], "not a readable safetensors file"),
         (["--weights", "{tmp}/none.safetensors"], "no such file"),
         (["--clip", "-1"], "clip"),
+        (["--frames", "{video}", "--mask", "{tmp}/mask.png", "--clip", "0"], "clip and frames were given"),
+        (["--every", "1"], "every was given without frames"),
+        (["--max-pixels", "40000000"], "max_pixels was given without frames"),
+        (["--max-frames", "9"], "max_frames was given without frames"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights, video, tmp_path):
