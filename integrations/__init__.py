@@ -1,12 +1,20 @@
-"""Our memory attention inside other people's running models: `transformers`, SAM 2 and its forks."""
+"""Our memory attention in other people's programs: `transformers`, SAM 2 and its forks, onnxruntime."""
+
+from typing import Any
 
 from ..rules.packages import require
 
-require("torch", "the memory attention of a running model")
-
-from .swapping import accelerate, restore
-
 __all__ = ["accelerate", "register", "restore", "unregister"]
+
+
+def __getattr__(name: str) -> Any:
+    """`accelerate` and `restore`, which need PyTorch; ONNX does not."""
+    if name in ("accelerate", "restore"):
+        require("torch", "the memory attention of a running model")
+        from . import swapping
+
+        return getattr(swapping, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def register() -> None:
