@@ -58,7 +58,9 @@ class GraphNetwork:
         grid: tuple[int, int] | None,
         record: Record | None,
     ) -> np.ndarray:
-        arrays = (None if array is None else self._convert(array) for array in (curr, memory, curr_pos, memory_pos))
+        arrays = (
+            None if array is None else self._convert(array) for array in (curr, memory, curr_pos, memory_pos)
+        )
         inputs = Inputs(*arrays, num_obj_ptr_tokens)
         feed = split_inputs(inputs, self.config.memory_attention)
         outputs = self._session(traced=record is not None).run(feed | self._grid(inputs, grid))

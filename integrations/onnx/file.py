@@ -32,7 +32,9 @@ def build_model(config: Config, weights: Mapping[str, np.ndarray], form: Form, t
     network = config.memory_attention
     size = sum(array.size for array in weights.values()) * np.dtype(form.dtype).itemsize
     if size > LARGEST:
-        raise ValueError(f"the weights take {size / 1e9:.3g} GB in {form.dtype}, more than the 2 GB of an ONNX file")
+        raise ValueError(
+            f"the weights take {size / 1e9:.3g} GB in {form.dtype}, more than the 2 GB of an ONNX file"
+        )
     graph = Graph(form.dtype)
     result = Network(graph, form, network, weights).write()
     tokens = form.grid[0] * form.grid[1] if form.grid else "tokens"
@@ -58,9 +60,13 @@ def digest(weights: Mapping[str, np.ndarray]) -> str:
 
 def check_said(metadata: Mapping[str, str], config: Config, weights: Mapping[str, Any], where: str) -> Form:
     """The form of a file, if it is of this config and these weights; else `ValueError` naming what differs."""
-    said = {name: metadata.get(f"{FIELD}{name}") for name in ("version", "config", "weights", "dtype", "grid", "opset")}
+    said = {
+        name: metadata.get(f"{FIELD}{name}") for name in ("version", "config", "weights", "dtype", "grid", "opset")
+    }
     if said["version"] != VERSION:
-        raise ValueError(f"{where}: version is {said['version']}, expected {VERSION}: is it from memory-attention export?")
+        raise ValueError(
+            f"{where}: version is {said['version']}, expected {VERSION}: is it from memory-attention export?"
+        )
     theirs = MemoryAttentionConfig.model_validate_json(said["config"] or "{}")
     difference = _first_difference(theirs.model_dump(), config.memory_attention.model_dump(), "memory_attention")
     if difference:

@@ -25,7 +25,9 @@ class Form:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype is {self.dtype!r}, expected one of {', '.join(DTYPES)}")
         if self.has_operators and self.dtype == "float64":
-            raise ValueError("dtype is 'float64', which opset 23's RotaryEmbedding does not take: expected opset 18")
+            raise ValueError(
+                "dtype is 'float64', which opset 23's RotaryEmbedding does not take: expected opset 18"
+            )
         if self.grid is not None and min(self.grid) < 1:
             raise ValueError(f"grid is {self.grid}, expected at least one row and one column")
 

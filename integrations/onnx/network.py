@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...configs.schema import AttentionConfig, LayerConfig, MemoryAttentionConfig
-from ...rules.record import Record, under
+from ...rules.record import under
 from ...weights import PREFIX
 from .double import erf_in_float64, layer_norm_in_float64
 from .form import Form
@@ -94,7 +94,9 @@ class Network:
         graph, layer, record = self.graph, self.config.layer, under(self.graph.record, name)
         y = record("norm2", self._norm(f"{name}.norm2", x))
         q = graph.add("Add", y, query_pos) if layer.pos_enc_at_cross_attn_queries else y
-        attended = self._attention(f"{name}.cross_attn_image", layer.cross_attention, q, keys, memory, places, batch)
+        attended = self._attention(
+            f"{name}.cross_attn_image", layer.cross_attention, q, keys, memory, places, batch
+        )
         return record("cross_attention", graph.add("Add", x, attended))
 
     def _feed_forward(self, name: str, x: str) -> str:

@@ -22,7 +22,9 @@ class Places:
         self._found: dict[tuple[str, tuple[str, ...]], str] = {}
         self._ones, self._last = graph.whole(1, 1), graph.whole(-1)
         if form.grid is None:
-            self._sides = graph.split("Split", graph.input("grid", [2], np.int64), outputs=2, axis=0, num_outputs=2)
+            self._sides = graph.split(
+                "Split", graph.input("grid", [2], np.int64), outputs=2, axis=0, num_outputs=2
+            )
             self._count = graph.add("Mul", *self._sides)
             self.of_frame = self._numbers_up_to(self._count)
         else:
@@ -89,7 +91,9 @@ class Places:
     def _free_table(self, head_dim: int, theta: float, working: np.dtype) -> Table:
         """Rows and columns turn by angles of their own numbers, of which every one up to the longest side is kept."""
         graph = self.graph
-        angles: Float[np.ndarray, "S quarter"] = rotary_angles(1, LONGEST_SIDE, head_dim, theta)[:, : head_dim // 4]
+        angles: Float[np.ndarray, "S quarter"] = rotary_angles(1, LONGEST_SIDE, head_dim, theta)[
+            :, : head_dim // 4
+        ]
         columns = graph.add("Mod", self.of_frame, self._sides[1])
         rows = graph.add("Div", self.of_frame, self._sides[1])
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
+from ...configs.schema import MemoryAttentionConfig
 from ...inputs import Inputs
 from ...rules.contract import require_position
-from ...configs.schema import MemoryAttentionConfig
 from .file import NAMES
 
 ERRORS_ONLY = 3
