@@ -1,7 +1,10 @@
-"""The exported graph as a backend: what `memory-attention export` writes, written to memory and run."""
+"""The exported graph as a backend: written to memory and run, or read from a file."""
 
-from collections.abc import Mapping
+import functools
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,11 @@ from ...backends import Network
 from ...backends.reference import round_to_bfloat16
 from ...configs import Config
 from ...inputs import Inputs
-from ...rules.grids import frames_of_keys, grid_of
 from ...rules.record import Record
-from .file import build_model
-from .form import LONGEST_SIDE, Form
-from .runtime import Session, split_inputs
+from .file import build_model, check_said, grid_said
+from .form import Form
+from .inputs import grid_input, split_inputs
+from .runtime import Session
 
 
 def build(config: Config, weights: Mapping[str, np.ndarray], device: str | None, dtype: str) -> Network:
@@ -33,20 +36,54 @@ class GraphBackend:
 
         Raises `ValueError` for another device than the CPU.
         """
-        if device not in (None, "cpu"):
-            raise ValueError(f"device is {device!r}, expected 'cpu': the onnx backend runs onnxruntime there")
-        return GraphNetwork(config, weights, self.opset or (18 if dtype == "float64" else 23), dtype)
+        _check_device(device)
+        form = Form(self.opset or (18 if dtype == "float64" else 23), "float32" if dtype == "bfloat16" else dtype)
+        convert = round_to_bfloat16 if dtype == "bfloat16" else _converter(form.dtype)
+        own = {name: convert(weight) for name, weight in weights.items()}
+
+        @functools.cache
+        def session(traced: bool) -> Session:
+            return Session(build_model(config, own, form, traced).SerializeToString())
+
+        return GraphNetwork(config, form.grid, convert, session)
+
+
+@dataclass(frozen=True)
+class FileBackend:
+    """A backend that runs one exported file, for the config and the weights that it was exported from."""
+
+    path: str | os.PathLike[str]
+
+    def build(self, config: Config, weights: Mapping[str, np.ndarray], device: str | None, dtype: str) -> Network:
+        """Raises `FileNotFoundError`, or `ValueError` for a file of another config, weights or dtype."""
+        _check_device(device)
+        if not Path(self.path).is_file():
+            raise FileNotFoundError(f"no such file: {self.path}")
+        found = Session(self.path)
+        try:
+            check_said(found.metadata, config, weights, dtype)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+
+        def session(traced: bool) -> Session:
+            if traced:
+                raise ValueError(f"{self.path} gives its result alone: the steps are in load(…, backend='onnx')")
+            return found
+
+        return GraphNetwork(config, grid_said(found.metadata), _converter(dtype), session)
 
 
 class GraphNetwork:
-    """A graph with a free grid behind NumPy arrays; one more, which gives every step, once somebody listens."""
+    """A graph behind NumPy arrays; `session` gives it, or asked so one that has every step as an output."""
 
-    def __init__(self, config: Config, weights: Mapping[str, np.ndarray], opset: int, dtype: str) -> None:
-        self.config = config
-        self.rounds = dtype == "bfloat16"
-        self.form = Form(opset, "float32" if self.rounds else dtype)
-        self.weights = {name: self._convert(weight) for name, weight in weights.items()}
-        self._sessions: dict[bool, Session] = {}
+    def __init__(
+        self,
+        config: Config,
+        grid: tuple[int, int] | None,
+        convert: Callable[[np.ndarray], np.ndarray],
+        session: Callable[[bool], Session],
+    ) -> None:
+        self.config, self.grid, self.convert, self.session = config, grid, convert, session
 
     def __call__(
         self,
@@ -58,47 +95,32 @@ class GraphNetwork:
         grid: tuple[int, int] | None,
         record: Record | None,
     ) -> np.ndarray:
-        arrays = (
-            None if array is None else self._convert(array) for array in (curr, memory, curr_pos, memory_pos)
-        )
-        inputs = Inputs(*arrays, num_obj_ptr_tokens)
-        feed = split_inputs(inputs, self.config.memory_attention)
-        outputs = self._session(traced=record is not None).run(feed | self._grid(inputs, grid))
+        arrays = (curr, memory, curr_pos, memory_pos)
+        for array in arrays:
+            if not isinstance(array, np.ndarray | None):
+                raise TypeError(f"got {type(array).__name__}, expected NumPy arrays for the onnx backend")
+        converted = (None if array is None else self.convert(array) for array in arrays)
+        inputs = Inputs(*converted, num_obj_ptr_tokens, grid)
+        network = self.config.memory_attention
+        feed = split_inputs(inputs, network) | grid_input(inputs, network, self.grid)
+        outputs = self.session(record is not None).run(feed)
         result = outputs.pop("out")
-        swaps = self.config.memory_attention.batch_first
         for name, value in outputs.items():
             assert record is not None
             # The graph's tokens lie as the caller's do, those of a trace batch-first.
-            record(name, value.swapaxes(0, 1) if swaps and value.ndim == 3 else value)
+            record(name, value.swapaxes(0, 1) if network.batch_first and value.ndim == 3 else value)
         return result
 
-    def _session(self, traced: bool) -> Session:
-        if traced not in self._sessions:
-            model = build_model(self.config, self.weights, self.form, traced)
-            self._sessions[traced] = Session(model.SerializeToString())
-        return self._sessions[traced]
 
-    def _grid(self, inputs: Inputs, grid: tuple[int, int] | None) -> dict[str, np.ndarray]:
-        """The grid (h, w) that the graph is to take, found and checked as every backend does."""
-        config = self.config.memory_attention
-        axis = 0 if config.batch_first else 1
-        tokens = inputs.curr.shape[axis]
-        layer, found = config.layer, set()
-        if layer.self_attention.rotary:
-            found.add(grid_of(tokens, grid, layer.self_attention.feat_sizes))
-        if layer.cross_attention.rotary:
-            found.add(grid_of(tokens, grid, layer.cross_attention.feat_sizes))
-            spatial = inputs.memory.shape[axis] - inputs.num_obj_ptr_tokens
-            frames_of_keys(spatial, tokens, layer.cross_attention.rope_k_repeat)
-        if len(found) > 1:
-            raise ValueError(f"the two attentions' feat_sizes are different grids, {sorted(found)}: give the grid")
-        if any(max(sides) > LONGEST_SIDE for sides in found):
-            raise ValueError(f"grid is {found.pop()}, expected sides of at most {LONGEST_SIDE}")
-        return {"grid": np.array(sides, np.int64) for sides in found}
+def _check_device(device: str | None) -> None:
+    if device not in (None, "cpu"):
+        raise ValueError(f"device is {device!r}, expected 'cpu': onnxruntime runs there")
 
-    def _convert(self, array: Any) -> np.ndarray:
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"got {type(array).__name__}, expected NumPy arrays for the onnx backend")
+
+def _converter(dtype: str) -> Callable[[np.ndarray], np.ndarray]:
+    def convert(array: np.ndarray) -> np.ndarray:
         # Whoever calls looks at the numbers that go in and come out.
         with np.errstate(over="ignore", invalid="ignore"):
-            return round_to_bfloat16(array) if self.rounds else array.astype(self.form.dtype)
+            return array.astype(dtype)
+
+    return convert

@@ -1,4 +1,4 @@
-"""What float64 needs that no operator has: onnxruntime lacks its error function, and every epsilon is a float32."""
+"""What float64 needs: onnxruntime lacks its error function, and the epsilon of a norm is a float32."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ LARGEST = 6.0
 def erf_in_float64(graph: Graph, x: str) -> str:
     """erf(x) = 2x/√π ∫₀¹ exp(−x²t²) dt, the integral by Gauss and Legendre."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    limits = (graph.constant(np.array(sign * LARGEST)) for sign in (-1, 1))
+    limits = (graph.number(sign * LARGEST) for sign in (-1, 1))
     x = graph.add("Clip", x, *limits)
     squares = graph.add("Unsqueeze", graph.add("Mul", x, x), graph.whole(-1))
     exponents = graph.add("Mul", squares, graph.constant(-(((nodes + 1) / 2) ** 2)))
@@ -27,5 +27,5 @@ def layer_norm_in_float64(graph: Graph, x: str, weight: str, bias: str, eps: flo
     last = graph.whole(-1)
     centred = graph.add("Sub", x, graph.add("ReduceMean", x, last))
     variance = graph.add("ReduceMean", graph.add("Mul", centred, centred), last)
-    spread = graph.add("Sqrt", graph.add("Add", variance, graph.constant(np.array(eps))))
+    spread = graph.add("Sqrt", graph.add("Add", variance, graph.number(eps)))
     return graph.add("Add", graph.add("Mul", graph.add("Div", centred, spread), weight), bias)

@@ -1,6 +1,7 @@
 """A memory attention as one ONNX model, which says in its metadata of which config and weights it is."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,14 +9,10 @@ import numpy as np
 from onnx import ModelProto
 
 from ...configs import Config
-from ...configs.schema import MemoryAttentionConfig
 from ...weights import PREFIX
 from .form import Form
 from .graph import Graph
 from .network import Network
-
-NAMES = ("curr", "curr_pos", "memory", "memory_pos", "pointers", "pointers_pos")
-"""The inputs; a graph with a free grid has `grid` (h, w) after them."""
 
 LARGEST = 2**31 - 2**20
 """Bytes of weights that one file of this format can hold."""
@@ -29,18 +26,14 @@ def build_model(config: Config, weights: Mapping[str, np.ndarray], form: Form, t
 
     Raises `ValueError` for weights that one ONNX file cannot hold.
     """
-    network = config.memory_attention
     size = sum(array.size for array in weights.values()) * np.dtype(form.dtype).itemsize
     if size > LARGEST:
-        raise ValueError(
-            f"the weights take {size / 1e9:.3g} GB in {form.dtype}, more than the 2 GB of an ONNX file"
-        )
+        raise ValueError(f"the weights take {size / 1e9:.3g} GB in {form.dtype}, more than an ONNX file's 2 GB")
     graph = Graph(form.dtype)
-    result = Network(graph, form, network, weights).write()
-    tokens = form.grid[0] * form.grid[1] if form.grid else "tokens"
-    order = (tokens, "objects") if network.batch_first else ("objects", tokens)
+    network = Network(graph, form, config.memory_attention, weights)
+    result = network.write()
     metadata = {f"{FIELD}{name}": text for name, text in _said(config, weights, form).items()}
-    return graph.finish(result, (*order, network.d_model), form.opset, metadata, traced)
+    return graph.finish(result, network.output_dims(), form.opset, metadata, traced)
 
 
 def _said(config: Config, weights: Mapping[str, np.ndarray], form: Form) -> dict[str, str]:
@@ -58,28 +51,29 @@ def digest(weights: Mapping[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def check_said(metadata: Mapping[str, str], config: Config, weights: Mapping[str, Any], where: str) -> Form:
-    """The form of a file, if it is of this config and these weights; else `ValueError` naming what differs."""
-    said = {
-        name: metadata.get(f"{FIELD}{name}") for name in ("version", "config", "weights", "dtype", "grid", "opset")
-    }
-    if said["version"] != VERSION:
-        raise ValueError(
-            f"{where}: version is {said['version']}, expected {VERSION}: is it from memory-attention export?"
-        )
-    theirs = MemoryAttentionConfig.model_validate_json(said["config"] or "{}")
-    difference = _first_difference(theirs.model_dump(), config.memory_attention.model_dump(), "memory_attention")
+def check_said(metadata: Mapping[str, str], config: Config, weights: Mapping[str, np.ndarray], dtype: str) -> None:
+    """Raise `ValueError`, naming what differs, unless a model is of this config, these weights and this dtype."""
+    said = {name.removeprefix(FIELD): text for name, text in metadata.items() if name.startswith(FIELD)}
+    if said.get("version") != VERSION:
+        found = said.get("version", "none")
+        raise ValueError(f"its version is {found}, expected {VERSION}: is it from `memory-attention export`?")
+    theirs, ours = json.loads(said["config"]), config.memory_attention.model_dump(mode="json")
+    difference = _first_difference(theirs, ours, "memory_attention")
     if difference:
-        raise ValueError(f"{where} is of another config than {config.name!r}: {difference}")
+        raise ValueError(f"it is of another config than {config.name!r}: {difference}")
+    if said["dtype"] != dtype:
+        raise ValueError(f"its dtype is {said['dtype']}, expected {dtype}")
     if said["weights"] != digest(weights):
-        raise ValueError(f"{where} has other weights than were given")
-    return _form(said)
+        raise ValueError("its weights are not those that were given")
 
 
-def _form(said: Mapping[str, str | None]) -> Form:
-    grid = str(said["grid"])
-    sides = None if grid == "free" else tuple(int(side) for side in grid.split(","))
-    return Form(int(str(said["opset"])), str(said["dtype"]), None if sides is None else (sides[0], sides[1]))
+def grid_said(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """The grid (h, w) that a model has for good, or none."""
+    said = metadata[f"{FIELD}grid"]
+    if said == "free":
+        return None
+    height, width = map(int, said.split(","))
+    return height, width
 
 
 def _first_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> str | None:
@@ -87,8 +81,8 @@ def _first_difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], where:
         place, other = f"{where}.{name}", theirs.get(name)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
             found = _first_difference(other, value, place)
-            if found:
-                return found
-        elif other != value:
-            return f"{place} is {other} there, expected {value}"
+        else:
+            found = None if other == value else f"{place} is {other}, expected {value}"
+        if found:
+            return found
     return None

@@ -25,11 +25,15 @@ class Graph:
         return name
 
     def constant(self, array: Any, name: str | None = None, dtype: np.dtype | None = None) -> str:
-        """An array that stands in the graph; floats in the graph's dtype, or another, whole numbers as they are."""
+        """An array that stands in the graph; floats in the graph's dtype or another, whole numbers as they are."""
         array = np.asarray(array)
         name = name or f"constant_{len(self._constants)}"
         self._constants[name] = array.astype(dtype or self.dtype) if array.dtype.kind == "f" else array
         return name
+
+    def number(self, value: float) -> str:
+        """A number that stands in the graph."""
+        return self.constant(np.array(value))
 
     def whole(self, *numbers: int) -> str:
         """Whole numbers [n] that stand in the graph."""
