@@ -1,8 +1,7 @@
 """The memory attention as a program of `torch.export`, with the inputs of the ONNX graph."""
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch.export import Dim
 from ..accelerated import MemoryAttention, RoPEAttention
 from ..accelerated.position import rotary_table, rotate
 from ..configs import Config
-from ..rules.contract import check_inputs
+from ..inputs import Inputs
 from ..rules.record import Record
 from ..weights import PREFIX
 
@@ -85,9 +84,8 @@ def write_program(
     weights: Mapping[str, np.ndarray],
     dtype: str,
     grid: tuple[int, int],
-    said: Mapping[str, str],
 ) -> None:
-    """Write the program with free numbers of frames, pointer tokens and objects; `said` goes along as JSON."""
+    """Write the program, with free numbers of frames (at least one), pointer tokens and objects."""
     network = config.memory_attention
     tokens = grid[0] * grid[1]
     repeats = network.layer.cross_attention.rope_k_repeat or not network.layer.cross_attention.rotary
@@ -108,4 +106,23 @@ def write_program(
         program = torch.export.export(
             split_module(config, weights, dtype, grid), tuple(arguments), dynamic_shapes=tuple(dims)
         )
-    torch.export.save(program, path, extra_files={"memory_attention.json": json.dumps(said)})
+    torch.export.save(program, path)
+
+
+def read_program(
+    path: str | os.PathLike[str], config: Config, dtype: str
+) -> Callable[[Inputs], Float[np.ndarray, "N B C"]]:
+    """What runs a program on inputs in float64, all given but the grid, which the program has for good."""
+    program = torch.export.load(path).module()
+    axis = 0 if config.memory_attention.batch_first else 1
+
+    def run(inputs: Inputs) -> np.ndarray:
+        curr, memory, curr_pos, memory_pos = (
+            torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, dtype)) for array in inputs[:4]
+        )
+        cut = [memory.shape[axis] - inputs.num_obj_ptr_tokens, inputs.num_obj_ptr_tokens]
+        (spatial, pointers), (of_spatial, of_pointers) = memory.split(cut, axis), memory_pos.split(cut, axis)
+        with torch.no_grad():
+            return program(curr, curr_pos, spatial, of_spatial, pointers, of_pointers).numpy()
+
+    return run

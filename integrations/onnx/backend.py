@@ -14,8 +14,8 @@ from ...backends.reference import round_to_bfloat16
 from ...configs import Config
 from ...inputs import Inputs
 from ...rules.record import Record
+from ..form import Form
 from .file import build_model, check_said, grid_said
-from .form import Form
 from .inputs import grid_input, split_inputs
 from .runtime import Session
 

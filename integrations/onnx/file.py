@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from ...configs import Config
 from ...weights import PREFIX
-from .form import Form
+from ..form import Form
 from .graph import Graph
 from .network import Network
 

@@ -6,7 +6,7 @@ from ...configs.schema import MemoryAttentionConfig
 from ...inputs import Inputs
 from ...rules.contract import require_position
 from ...rules.grids import frames_of_keys, grid_of
-from .form import LONGEST_SIDE
+from ..form import LONGEST_SIDE
 from .network import INPUTS
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from ...configs.schema import AttentionConfig, MemoryAttentionConfig
 from ...rules.record import under
 from ...weights import PREFIX
+from ..form import Form
 from .double import erf_in_float64, layer_norm_in_float64
-from .form import Form
 from .graph import Graph
 from .rotation import Places
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...reference.position import rotary_angles
-from .form import LONGEST_SIDE, Form
+from ..form import LONGEST_SIDE, Form
 from .graph import Graph
 
 Table = tuple[str, str]
