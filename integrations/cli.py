@@ -8,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..compare import StepDifference
+from ..configs import load_config
 from ..console import console, progress_bar
-from ..files import check_kept
+from ..files import check_kept, check_writable
 from ..model import load
 from ..options import DEFAULT_CONFIG, ConfigOption, SeedOption, WeightsOption, grid_option
-from .exporting import FORMATS, export
+from .exporting import FORMATS, check_format, export
 from .form import DTYPES, OPSETS, Form
 
 FREE = "free"
@@ -50,15 +51,7 @@ def export_command(
     with progress_bar(counted=False) as progress:
         progress.add_task("exporting and verifying", total=None)
         try:
-            export(
-                output,
-                model.config,
-                model.weights,
-                Form(opset, dtype, fixed, parts),
-                kind,
-                seed,
-                differences.append,
-            )
+            export(output, parsed, model.weights, form, kind, seed, differences.append)
         finally:
             if differences:
                 console.print(_table(differences))

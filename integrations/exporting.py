@@ -28,7 +28,7 @@ def export(
     seed: int = 0,
     report: Callable[[StepDifference], object] = lambda difference: None,
 ) -> None:
-    """Write the memory attention with these parameters to `output`, as an ONNX file or a program of `torch.export`.
+    """Write the memory attention with these parameters to `output`: as an ONNX file, or for `torch.export`.
 
     What was written is run at three sizes, on numbers drawn from `seed`, and each result's distance from the
     reference in float64 is handed to `report`. Raises `ValueError` where one is past its bound, and then

@@ -21,7 +21,7 @@ MOST = 2**16
 
 
 class PlacedAttention(RoPEAttention):
-    """Rotates memories and pointers in one piece, pointers by zero: nothing is cut, nothing asks how many there are."""
+    """Rotates memories and pointers in one piece, pointers by zero: no key is cut off, any number will do."""
 
     def _encode(
         self,
