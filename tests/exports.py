@@ -32,9 +32,7 @@ def network(batch_first=True, **changes):
     ).model_copy(update=changes)
     parts = {"d_model": 24, "pos_enc_at_input": False, "num_layers": 2, "batch_first": batch_first}
     bank = MemoryBankConfig(use_obj_ptrs_in_encoder=True)
-    return Config(
-        name="exported", memory_attention=MemoryAttentionConfig(layer=layer, **parts), memory_bank=bank
-    )
+    return Config(name="exported", memory_attention=MemoryAttentionConfig(layer=layer, **parts), memory_bank=bank)
 
 
 CONFIG = network()

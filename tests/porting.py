@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 import memory_attention as ma
 from cases import random_weights
 from memory_attention.configs import bank_parameter_shapes
-from memory_attention.integrations.onnx.inputs import split_inputs
 from memory_attention.inputs import Inputs
+from memory_attention.integrations.onnx.inputs import split_inputs
 from memory_attention.reference import MemoryBank
 from memory_attention.reference.position import sine_encoding_2d
 
@@ -44,7 +44,9 @@ def draw_clip() -> dict[str, np.ndarray]:
 def track(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """For every frame forwards, and one backwards, what is fed to an exported graph and what comes out."""
     bank = MemoryBank(CONFIG, arrays)
-    model = ma.load(CONFIG, "reference", {n: a for n, a in arrays.items() if not n.startswith("frames")}, dtype="float64")
+    model = ma.load(
+        CONFIG, "reference", {n: a for n, a in arrays.items() if not n.startswith("frames")}, dtype="float64"
+    )
     height, width = GRID
     pos = sine_encoding_2d(height, width, CONFIG.memory_attention.d_model).reshape(height * width, 1, -1)
     calls: dict[str, dict[str, np.ndarray]] = {}
