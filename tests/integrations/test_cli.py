@@ -13,14 +13,14 @@ from memory_attention.tolerances import bound
 
 
 @pytest.mark.parametrize(
-    ("words", "dtype", "grid"),
+    ("words", "numbers", "grid"),
     [
         ((), "float32", None),
         (("--grid", "free", "--opset", 18), "float32", (5, 2)),
         (("--grid", "6,3", "--dtype", "float16", "--parts", 3), "float16", (6, 3)),
     ],
 )
-def test_a_file_for_other_programs(capfd, tmp_path, monkeypatch, words, dtype, grid):
+def test_a_file_for_other_programs(capfd, tmp_path, monkeypatch, words, numbers, grid):
     path, config = tmp_path / "memory.onnx", ma.load_config("tiny")
     status, out, err = run(capfd, "export", "--config", "tiny", "--seed", 7, "--output", path, *words)
     assert (status, err) == (0, "")
@@ -30,7 +30,7 @@ def test_a_file_for_other_programs(capfd, tmp_path, monkeypatch, words, dtype, g
     inputs = draw_inputs(config, memories=3, objects=2, grid=grid)
     weights = ma.draw_weights(config, 7)
     truth = ma.load(config, "reference", weights, dtype="float64")(*inputs)
-    assert error(ma.load(config, "file", weights, dtype=dtype)(*inputs), truth) <= bound(dtype, 20)
+    assert error(ma.load(config, "file", weights, dtype=numbers)(*inputs), truth) <= bound(numbers, 20)
 
 
 def test_a_wrong_graph(capfd, tmp_path, monkeypatch):
