@@ -78,5 +78,10 @@ def _drawn(config: Config, size: Size, seed: int, dtype: str) -> Inputs:
     """Inputs of that size in float64, rounded to `dtype`, in the layout of the config."""
     drawn = draw_inputs(config, seed, size.memories, size.pointers, size.objects, size.grid)
     swaps = not config.memory_attention.batch_first
-    arrays = (array.swapaxes(0, 1) if swaps else array for array in drawn[:4] if array is not None)
-    return Inputs(*(array.astype(dtype).astype(np.float64) for array in arrays), *drawn[4:])
+
+    def rounded(array: np.ndarray | None) -> np.ndarray:
+        assert array is not None
+        return (array.swapaxes(0, 1) if swaps else array).astype(dtype).astype(np.float64)
+
+    curr, memory, curr_pos, memory_pos = map(rounded, drawn[:4])
+    return Inputs(curr, memory, curr_pos, memory_pos, *drawn[4:])

@@ -99,8 +99,8 @@ class GraphNetwork:
         for array in arrays:
             if not isinstance(array, np.ndarray | None):
                 raise TypeError(f"got {type(array).__name__}, expected NumPy arrays for the onnx backend")
-        converted = (None if array is None else self.convert(array) for array in arrays)
-        inputs = Inputs(*converted, num_obj_ptr_tokens, grid)
+        curr, memory, curr_pos, memory_pos = (None if array is None else self.convert(array) for array in arrays)
+        inputs = Inputs(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
         network = self.config.memory_attention
         feed = split_inputs(inputs, network) | grid_input(inputs, network, self.grid)
         outputs = self.session(record is not None).run(feed)

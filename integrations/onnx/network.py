@@ -40,9 +40,10 @@ class Network:
         attentions = (config.layer.self_attention, config.layer.cross_attention)
         if any(attention.rotary for attention in attentions):
             self.places = Places(graph, self.form)
-            counts = (graph.count(tokens, self.token_axis) for tokens in (memory, pointers))
+        if attentions[1].rotary:
+            remembered, pointing = (graph.count(tokens, self.token_axis) for tokens in (memory, pointers))
             most = None if attentions[1].rope_k_repeat else 1
-            self.memory_places = self.places.of_memory(*counts, most) if attentions[1].rotary else ""
+            self.memory_places = self.places.of_memory(remembered, pointing, most)
 
         self.values = self.keys = graph.add("Concat", memory, pointers, axis=self.token_axis)
         if config.layer.pos_enc_at_cross_attn_keys:

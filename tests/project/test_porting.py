@@ -1,5 +1,6 @@
 """The page for ports and its state file: what the words say, what the bank does, what an exported file gives."""
 
+import json
 import re
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from memory_attention.integrations.onnx.network import INPUTS
 from memory_attention.integrations.onnx.runtime import Session
 from memory_attention.tolerances import bound
 
-PAGE = (Path(__file__).parents[2] / "docs" / "porting.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "porting.md").read_text(encoding="utf-8")
 CALLS = [f"forwards.{frame}" for frame in range(1, porting.NUM_FRAMES)] + ["backwards.1"]
 
 
@@ -164,6 +166,18 @@ def _value(config, key):
     return " × ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
 
 
+def test_the_table_of_memory_is_the_measured_one():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "exported.json").read_text())["rows"]
+    table = PAGE.split("exported.json -->")[1].split("\n\n")[0].strip().split("\n")[2:]
+    shown = [[int(cell) for cell in line.strip("| ").split(" | ")] for line in table]
+    expected = []
+    for memories in (1, 4, 7):
+        own = [row for row in rows if row["memories"] == memories]
+        assert [(row["opset"], row["parts"]) for row in own] == [(23, 1), (23, 8), (18, 1), (18, 8)]
+        expected.append([memories, round(own[0]["logits_mb"]), *(round(row["peak_mb"]) for row in own)])
+    assert shown == expected
+
+
 def test_the_other_sizes_have_the_same_values():
     for release in ("sam2_hiera_", "sam2.1_hiera_"):
         first, *others = (ma.load_config(release + size) for size in ("t", "s", "b+", "l"))
@@ -173,7 +187,7 @@ def test_the_other_sizes_have_the_same_values():
 
 def test_the_prose_has_no_other_numbers():
     """But for those of formulas, of opsets, and of names."""
-    prose = re.sub(r"<!-- configs -->.*?\n\n|```.*?```|`[^`]*`", "", PAGE, flags=re.S).replace("SAM 2.1", "")
+    prose = re.sub(r"<!--.*?\n\n|```.*?```|`[^`]*`", "", PAGE, flags=re.S).replace("SAM 2.1", "")
     prose = re.sub(r"SAM \d|int64|float64", "", prose)
     numbers = set(re.findall(r"\d+", prose))
     assert numbers <= {"0", "1", "2", "3", "4", "5", "6", "10000"}, numbers
