@@ -46,7 +46,7 @@ def test_softmax_and_rotation_are_in_float32_at_least():
     graph = build_model(CONFIG, WEIGHTS, Form(23, "float16", GRID)).graph
     kinds = {constant.name: constant.data_type for constant in graph.initializer}
     tables = {name for node in graph.node if node.op_type == "Gather" for name in node.input if name in kinds}
-    assert {kinds[name] for name in tables} == {onnx.TensorProto.FLOAT}
+    assert {kinds[name] for name in tables} == {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
     attentions = [node for node in graph.node if node.op_type == "Attention"]
     assert all(node.attribute[0].name == "softmax_precision" for node in attentions)
     assert {node.attribute[0].i for node in attentions} == {onnx.TensorProto.FLOAT}
