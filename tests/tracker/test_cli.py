@@ -9,7 +9,7 @@ from PIL import Image
 
 import memory_attention as ma
 from command_line import check_refused, run
-from memory_attention.tracker import initial_weights
+from memory_attention.tracker import cli, initial_weights
 from memory_attention.tracker.evaluation import held_out_clip
 from memory_attention.tracker.weights import write_tracker
 
@@ -73,6 +73,43 @@ def test_track_an_npz_with_two_objects(capfd, weights, tmp_path):
     assert status == 0
     masks = np.load(tmp_path / "out" / "masks.npz")["masks"]
     np.testing.assert_array_equal(masks[0], clip.masks[0, :2])
+
+
+def test_track_an_annotated_clip(capfd, weights, tmp_path):
+    """What `evaluate` takes, `track` takes: the first of the masks is the prompt."""
+    rng = np.random.default_rng(1)
+    frames, masks = rng.random((3, 20, 24, 3), np.float32), np.zeros((3, 2, 20, 24), bool)
+    masks[0, 0, 2:9, 3:12] = masks[0, 1, 12:19, 14:20] = masks[1:, :, 4:6, 5:9] = True
+    np.savez(tmp_path / "clip.npz", frames=frames, masks=masks)
+    words = ["--frames", tmp_path / "clip.npz", "--output", tmp_path / "out", "--no-page", "--no-picture"]
+    status, _, _ = run(capfd, "track", *words, "--weights", weights)
+    assert status == 0
+    with np.load(tmp_path / "out" / "masks.npz") as found:
+        np.testing.assert_array_equal(found["masks"][0], masks[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--frames", "clip.npz", "--clips", "200"], "clips and frames were given"),
+        (["--frames", "clip.npz", "--length", "16"], "length and frames were given"),
+        (["--backend", "reference", "--against", "reference"], "against is 'reference', expected another backend"),
+    ],
+)
+def test_evaluate_passes_nothing_over(words, message, capfd):
+    check_refused(capfd, message, "evaluate", *words)
+
+
+def test_without_pillow_a_folder_of_masks_is_no_hindrance(capfd, weights, tmp_path, monkeypatch):
+    find_spec = cli.find_spec
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "PIL" else find_spec(name))
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "mine.txt").write_text("mine")
+    status, _, _ = run(
+        capfd, "track", "--output", tmp_path, "--no-page", "--no-picture", "--weights", weights, "--clip", "0"
+    )
+    assert status == 0
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["masks", "masks.npz", "mine.txt"]
 
 
 def test_masks_alone(capfd, weights, tmp_path):
@@ -205,6 +242,8 @@ def test_train_and_go_on(capfd, tmp_path):
         (["--frames", "{tmp}/deep", "--mask", "{tmp}/mask.png"], "more than 8 bits"),
         (["--frames", "{tmp}/range.npz", "--mask", "{tmp}/mask.png"], "colours from 0.0 to 255.0, expected"),
         (["--frames", "{tmp}/flat.npz"], "mask has shape (96,)"),
+        (["--frames", "{tmp}/black.npz"], "frames has dtype uint8 and colours up to 1"),
+        (["--frames", "{tmp}/huge.npz"], "mask has values up to 9223372036854775808, expected less than 2³¹"),
         (["--frames", "{tmp}/greys.npz"], "expected labels [H,W] (whole numbers), or [K,H,W] of 0 and 1"),
         (
             ["--frames", "{video}", "--mask", "{video}/1.png"],
@@ -224,6 +263,10 @@ def test_train_and_go_on(capfd, tmp_path):
         (["--weights", "{tmp}/text.png"], "not a readable safetensors file"),
         (["--weights", "{tmp}/none.safetensors"], "no such file"),
         (["--clip", "-1"], "clip"),
+        (["--frames", "{video}", "--mask", "{tmp}/mask.png", "--clip", "0"], "clip and frames were given"),
+        (["--every", "1"], "every was given without frames"),
+        (["--max-pixels", "40000000"], "max_pixels was given without frames"),
+        (["--max-frames", "9"], "max_frames was given without frames"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights, video, tmp_path):
@@ -247,6 +290,8 @@ def test_bad_input_is_one_line_and_writes_nothing(words, message, capfd, weights
     ramp = np.linspace(0, 255, 2 * 96 * 128 * 3).reshape(2, 96, 128, 3)
     np.savez(tmp_path / "range.npz", frames=ramp)
     np.savez(tmp_path / "flat.npz", frames=ramp / 255, mask=np.ones(96))
+    np.savez(tmp_path / "black.npz", frames=(ramp > 9).astype(np.uint8), mask=np.ones((96, 128)))
+    np.savez(tmp_path / "huge.npz", frames=ramp / 255, mask=np.full((96, 128), 2**63, np.uint64))
     np.savez(tmp_path / "greys.npz", frames=ramp / 255, mask=np.full((96, 128), 0.3))
     np.savez(tmp_path / "names.npz", images=np.zeros(3))
     np.savez(tmp_path / "shape.npz", frames=np.zeros((2, 8, 8)))
