@@ -1,5 +1,6 @@
 """Our memory attention in other people's programs: `transformers`, SAM 2 and its forks, onnxruntime."""
 
+import importlib
 from typing import Any
 
 from ..rules.packages import require
@@ -7,13 +8,14 @@ from ..rules.packages import require
 __all__ = ["accelerate", "register", "restore", "unregister"]
 
 
-def __getattr__(name: str) -> Any:
-    """`accelerate` and `restore`, which need PyTorch; ONNX does not."""
-    if name in ("accelerate", "restore"):
-        require("torch", "the memory attention of a running model")
-        from . import swapping
+NEED_TORCH = {"accelerate": "swapping", "restore": "swapping"}
+"""Where the calls are that need PyTorch; ONNX does not, so they are found when they are asked for."""
 
-        return getattr(swapping, name)
+
+def __getattr__(name: str) -> Any:
+    if name in NEED_TORCH:
+        require("torch", "the memory attention of a running model")
+        return getattr(importlib.import_module(f"{__name__}.{NEED_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -136,14 +136,23 @@ def test_the_clip_has_what_could_go_wrong(state):
     assert porting.GRID[0] != porting.GRID[1]
 
 
-def test_the_command_of_the_page(capfd, tmp_path):
+def test_the_command_and_the_python_of_the_page(capfd, tmp_path, monkeypatch, state):
     line = next(line for line in PAGE.splitlines() if "--weights docs/porting.safetensors" in line)
     words = [str(porting.PATH) if word.startswith("docs/") else word for word in line.split()[1:]]
     words[words.index("tiny.onnx")] = str(tmp_path / "tiny.onnx")
     status, out, _ = run(capfd, *words)
     assert status == 0
     assert out.count(" ok ") == 3
-    assert (tmp_path / "tiny.onnx").is_file()
+    monkeypatch.setattr("memory_attention.backends.finding._registered", {})
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    exec(re.search(r"```python\n(.*?)```", PAGE, re.S)[1].replace("docs/", f"{ROOT}/docs/"), namespace)
+    given = call_of(state, "forwards.4")
+    memory, memory_pos = (np.concatenate([given[f"memory{x}"], given[f"pointers{x}"]]) for x in ("", "_pos"))
+    result = namespace["model"](
+        given["curr"], memory, given["curr_pos"], memory_pos, len(given["pointers"]), porting.GRID
+    )
+    assert error(result, given["out"].astype(np.float64)) <= bound("float32", 20)
 
 
 def test_every_value_of_the_page_is_a_configs():
