@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ..rules.numbers import whole_number
 from .loop import Array, Bank, Encoded, Loop, Step
-from .video import check_image, check_prompt
+from .media.video import check_image, check_prompt
 
 
 class Tracked(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from ..files import check_size
+from ...files import check_size
 from .frames import Frame, Frames, open_frames
 from .images import MAX_PIXELS
 from .masks import Objects, check_room, objects_of, read_mask, white_is_one

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ..rules.packages import require
+from ...rules.packages import require
 from .images import MAX_PIXELS, check_pixels
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")

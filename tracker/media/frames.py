@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from ..files import read_npz
+from ...files import read_npz
 from .clips import VIDEOS, clip_rate, read_clip
 from .images import IMAGES, MAX_PIXELS, check_colours, opened, pages, upright
 
