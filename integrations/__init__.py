@@ -5,10 +5,14 @@ from typing import Any
 
 from ..rules.packages import require
 
-__all__ = ["accelerate", "register", "restore", "unregister"]
+__all__ = ["accelerate", "record_module", "recorded_by", "register", "restore", "unregister"]
 
-
-NEED_TORCH = {"accelerate": "swapping", "restore": "swapping"}
+NEED_TORCH = {
+    "accelerate": "swapping",
+    "record_module": "recording",
+    "recorded_by": "recording",
+    "restore": "swapping",
+}
 """Where the calls are that need PyTorch; ONNX does not, so they are found when they are asked for."""
 
 
