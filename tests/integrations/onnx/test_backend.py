@@ -51,7 +51,7 @@ def exported(tmp_path):
 
 
 @pytest.mark.parametrize("opset", [18, 23])
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(case=cases(), dtype=st.sampled_from(["float32", "float16", "bfloat16", "float64"]))
 def test_every_step_and_the_whole(case, dtype, opset):
     opset = 18 if dtype == "float64" else opset

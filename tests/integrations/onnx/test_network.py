@@ -1,5 +1,7 @@
 """The graph itself: its operators, its inputs, its steps."""
 
+import functools
+
 import onnx
 import pytest
 
@@ -20,12 +22,17 @@ def operators(form):
     return [node.op_type for node in build_model(CONFIG, WEIGHTS, form).graph.node]
 
 
+@functools.cache
+def session(form, config=CONFIG):
+    return Session(build_model(config, WEIGHTS, form).SerializeToString())
+
+
 def result(form, inputs, config=CONFIG):
     """What the graph gives in float32, run by hand."""
     net = config.memory_attention
     feed = split_inputs(inputs, net) | grid_input(inputs, net, form.grid)
     feed = {name: array if name == "grid" else array.astype("float32") for name, array in feed.items()}
-    return Session(build_model(config, WEIGHTS, form).SerializeToString()).run(feed)["out"]
+    return session(form, config).run(feed)["out"]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -120,9 +127,8 @@ def test_tokens_that_are_no_whole_frames_do_not_run(form):
     cut = inputs._replace(memory=inputs.memory[:-1], memory_pos=inputs.memory_pos[:-1])
     feed = split_inputs(cut, CONFIG.memory_attention) | grid_input(inputs, CONFIG.memory_attention, form.grid)
     feed = {name: array if name == "grid" else array.astype("float32") for name, array in feed.items()}
-    session = Session(build_model(CONFIG, WEIGHTS, form).SerializeToString())
     with pytest.raises(Exception, match="ONNXRuntimeError"):
-        session.run(feed)
+        session(form).run(feed)
 
 
 def test_without_repetition_two_frames_do_not_run():
@@ -131,9 +137,8 @@ def test_without_repetition_two_frames_do_not_run():
     one, two = drawn(1, 3, 1), drawn(2, 3, 1)
     assert error(result(form, one, config), truth(one, config)) <= bound("float32", 20)
     feed = {name: array.astype("float32") for name, array in split_inputs(two, config.memory_attention).items()}
-    session = Session(build_model(config, WEIGHTS, form).SerializeToString())
     with pytest.raises(Exception, match="ONNXRuntimeError"):
-        session.run(feed)
+        session(form, config).run(feed)
 
 
 def test_weights_beyond_what_a_file_holds(monkeypatch):
