@@ -10,7 +10,7 @@ from memory_attention.inputs import Inputs
 GRID = (3, 5)
 
 
-def network(batch_first=True, **changes):
+def network(batch_first=True, num_layers=2, **changes):
     """Three heads and two, two widths, two angles, every flag against its default."""
     layer = LayerConfig(
         d_model=24,
@@ -30,7 +30,7 @@ def network(batch_first=True, **changes):
             feat_sizes=(5, 3),
         ),
     ).model_copy(update=changes)
-    parts = {"d_model": 24, "pos_enc_at_input": False, "num_layers": 2, "batch_first": batch_first}
+    parts = {"d_model": 24, "pos_enc_at_input": False, "num_layers": num_layers, "batch_first": batch_first}
     bank = MemoryBankConfig(use_obj_ptrs_in_encoder=True)
     return Config(name="exported", memory_attention=MemoryAttentionConfig(layer=layer, **parts), memory_bank=bank)
 

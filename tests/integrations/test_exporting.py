@@ -5,9 +5,9 @@ import sys
 import onnxruntime
 import pytest
 
+import memory_attention as ma
 from checks import error
 from exports import CONFIG, GRID, WEIGHTS, drawn, network, truth
-from memory_attention.inputs import Inputs
 from memory_attention.integrations.exporting import export
 from memory_attention.integrations.form import Form
 from memory_attention.integrations.onnx.backend import FileBackend
@@ -109,15 +109,17 @@ def test_an_output_that_cannot_be_written(tmp_path):
         export(tmp_path / "nowhere" / "memory.onnx", CONFIG, {}, Form())
 
 
-def test_a_program_of_torch(tmp_path, monkeypatch):
-    """Exported once: other lengths than those that were traced, in the caller's layout."""
+def test_a_program_of_torch(tmp_path):
+    """Exported once, of one layer as it takes long: other lengths than those that were traced, batch-first."""
     from memory_attention.integrations.pt2 import read_program
 
     path, differences = tmp_path / "memory.pt2", []
-    export(path, CONFIG, WEIGHTS, Form(23, "float32", GRID), "pt2", report=differences.append)
+    config = network(batch_first=False, num_layers=1)
+    weights = {name: WEIGHTS[name] for name in ma.parameter_shapes(config)}
+    export(path, config, weights, Form(23, "float32", GRID), "pt2", report=differences.append)
     assert len(differences) == 3
     assert all(0 < difference.relative_error <= difference.bound for difference in differences)
-    run = read_program(path, CONFIG, "float32")
+    run = read_program(path, config, "float32")
     for lengths in ((1, 0, 1), (6, 11, 4), (1, 1, 7)):
-        inputs: Inputs = drawn(*lengths)
-        assert error(run(inputs), truth(inputs)) <= bound("float32", 20)
+        inputs = drawn(*lengths, config=config)
+        assert error(run(inputs), truth(inputs, config, weights)) <= bound("float32", 20)
