@@ -67,14 +67,7 @@ def maps(
 
     check_writable(output)
     check_kept(output, inputs, weights, config, recording)
-    ours = OF_A_RECORDING | {"output", "recording", "query", "layer"}
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and recording is not None and name not in ours:
-            raise ValueError(f"{name} and a recording were given, expected one or the other")
-        if given and recording is None and name in OF_A_RECORDING:
-            raise ValueError(f"{name} was given without a recording, expected both or neither")
+    _check_options(context, recording)
     if recording is not None:
         from ..recording import load_recording
         from .recorded import draw_look
@@ -119,6 +112,18 @@ def maps(
     )
     save(figure, output)
     console.print(f"{kind}-attention of layer {layer} → {output}")
+
+
+def _check_options(context: typer.Context, recording: Path | None) -> None:
+    """Raise `ValueError` for an option that says nothing of a recording, or nothing without one."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if recording is not None and name not in OF_A_RECORDING | {"output", "recording", "query", "layer"}:
+            raise ValueError(f"{name} and a recording were given, expected one or the other")
+        if recording is None and name in OF_A_RECORDING:
+            raise ValueError(f"{name} was given without a recording, expected both or neither")
 
 
 def _origin(weights: Path | None) -> str:

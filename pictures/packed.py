@@ -16,7 +16,7 @@ def packed_look(look: Look | None, coarser: int) -> dict[str, Any] | None:
     """How one object looked in a frame; the heat on a grid with sides that are so many times shorter."""
     if look is None:
         return None
-    drawn = tuple(-(-side // coarser) for side in look.grid)
+    drawn = -(-look.grid[0] // coarser), -(-look.grid[1] // coarser)
     packed: dict[str, Any] = {
         "grid": look.grid,
         "drawn": drawn,
