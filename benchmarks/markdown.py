@@ -11,6 +11,12 @@ from .contenders import PEER
 from .table import faster
 
 RESULTS = Path("benchmarks/results")
+VERSIONS = {
+    "python": "Python",
+    "torch": "PyTorch",
+    "transformers": "`transformers`",
+    "onnxruntime": "onnxruntime",
+}
 
 
 def speed_table(result: dict[str, Any]) -> str:
@@ -31,6 +37,20 @@ def contenders_table(result: dict[str, Any]) -> str:
         for name, row in case["contenders"].items()
     ]
     return _table([case["name"], "seconds", "against `transformers`", "error"], rows)
+
+
+def versions_table(result: dict[str, Any]) -> str:
+    """A row for every combination of versions in which the suite ran."""
+    rows = []
+    for said in result["combinations"]:
+        if "tests" in said:
+            wrong = said["failures"] + said["errors"]
+            passed = f"{said['tests'] - said['skipped'] - wrong} passed"
+            counts = f"{passed}, {wrong} failed" if wrong else passed
+            rows.append(
+                [*(said.get(name, "") for name in ("python", "torch", "transformers", "onnxruntime")), counts]
+            )
+    return _table(["Python", "PyTorch", "`transformers`", "onnxruntime", "tests"], rows)
 
 
 def kept_keys_text(figures: dict[str, Any]) -> str:
@@ -58,6 +78,9 @@ def main() -> None:
     speed = json.loads((RESULTS / "speed.json").read_text())
     kept = json.loads((RESULTS / "kept_keys.json").read_text())
     print(speed_table(speed), contenders_table(speed), kept_keys_text(kept), sep="\n\n")
+    versions = RESULTS / "versions.json"
+    if versions.is_file():
+        print("", versions_table(json.loads(versions.read_text())), sep="\n")
 
 
 if __name__ == "__main__":
