@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..configs import Config
+from .ratios import FEWEST
 
 MOST_LOGIT_BYTES = 2**28
 """Beyond so much for one N × M array our slower ways are left out; the textbook formula needs several."""
@@ -11,7 +12,7 @@ MOST_LOGITS = 7 * 64**4
 """A case with more of them, over all objects, takes long: fewer turns, no first call, no truth."""
 
 RIVALS = ("fast", "transformers")
-"""Contenders in every case and every turn; the others sit out every other turn."""
+"""Contenders in every case and every turn; where all take part, the others sit out every other turn."""
 
 LEARN = (*RIVALS, "sam2", "accelerate")
 """Contenders with gradients; `plain` and `textbook` are forced at inference only."""
@@ -71,7 +72,7 @@ def cases(config: Config, quick: bool = False) -> list[Case]:
         Case(full, 1, half, others=True, compiled=True),
         *(Case(full, objects, half) for objects in (3, 8)),
         Case(full, 1, half, gradients=True),
-        *(Case(memories, 1, quarter) for memories in (1, full)),
+        Case(full, 1, quarter),
     ]
 
 
@@ -97,8 +98,9 @@ def fits(case: Case, name: str, setting: Setting) -> bool:
 
 
 def turns_of(case: Case, turns: int) -> int:
-    """Fewer turns for what takes long."""
-    return (turns + 1) // 2 if is_heavy(case) or case.objects > 1 or case.gradients else turns
+    """Fewer turns for what takes long, but as many as quartiles need."""
+    fewer = is_heavy(case) or case.objects > 1 or case.gradients
+    return min(turns, max(FEWEST, (turns + 1) // 2)) if fewer else turns
 
 
 def _logits(case: Case) -> int:

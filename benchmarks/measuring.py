@@ -127,7 +127,7 @@ def _timed(
         if case.objects == 1 and not case.gradients:
             measures["attention"] = attention_alone(config, case, setting)
         turns = turns_of(case, setting.turns)
-        sit_out = [name for name in (*names, "attention") if name not in RIVALS]
+        sit_out = [name for name in (*names, "attention") if case.others and name not in RIVALS]
 
         def tell(step: str) -> None:
             progress(f"{case.name}: {step}")

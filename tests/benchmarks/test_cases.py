@@ -67,6 +67,7 @@ def test_fewer_turns_for_what_takes_minutes():
     assert turns_of(Case(7, 3, 64), 5) == 3
     assert turns_of(Case(15, 1, 64), 5) == 3
     assert turns_of(Case(7, 8, 32), 5) == 3
-    assert turns_of(Case(7, 1, 32, gradients=True), 4) == 2
+    assert turns_of(Case(7, 1, 32, gradients=True), 9) == 5
+    assert turns_of(Case(7, 3, 16), 4) == 3
     assert [is_heavy(case) for case in (Case(7, 1, 64), Case(8, 1, 64), Case(7, 2, 64))] == [False, True, True]
     assert turns_of(Case(15, 1, 64), 1) == 1
