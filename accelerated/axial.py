@@ -2,10 +2,10 @@
 
 A rotation is axial: half of a head's channels turn by the column x, half by the row y. And keys are linear in
 their memories m, so q · R(x, y) (W m + b) = (u_x + v_y) · [m, 1]: K + 1 numbers a query for each column and
-each row, whatever the number of memories. The derivation is in the reference's `memory_space.py`.
+each row, whatever the number of memories. The derivation is in the reference.
 """
 
-from collections.abc import Iterator
+import math
 from typing import NamedTuple
 
 import torch
@@ -39,14 +39,6 @@ class _Memories(NamedTuple):
     placeless: list[tuple[Float[Tensor, "m K+1"], Float[Tensor, "m K+1"]]]
 
 
-class _Queries(NamedTuple):
-    """Queries in memory space: u of every column, v of every row, and for the keys without a place."""
-
-    columns: Float[Tensor, "w K+1 n"]
-    rows: Float[Tensor, "h K+1 n"]
-    placeless: Float[Tensor, "K+1 n"]
-
-
 def axial_attention(
     query: Float[Tensor, "#B H N d"],
     key_memory: Float[Tensor, "B M K"],
@@ -68,56 +60,66 @@ def axial_attention(
     key_parts = torch.cat([weight, bias[:, None]], dim=1).unflatten(0, (heads, head_dim)).mT
     if places is not None:
         query = rotate(query, rotary_table_for(query, places.height, places.width, places.theta))
-    columns, rows = axial_tables(key_parts, places)
+    tables = axial_tables(key_parts, places)
     objects = [_arranged(*memories, places, tile_side) for memories in zip(key_memory, value_memory, strict=True)]
     longest_keys = [_longest_keys(memories, key_parts) for memories in objects]
     result = query.new_empty(len(objects), heads, num_queries, value_memory.shape[-1])
+    block = min(query_block, math.ceil(len(query) * heads * num_queries / torch.get_num_threads()))
+    # What a thread writes to, block after block: memory that is new costs time.
+    sizes = [table[0, ..., 0].numel() for table in tables] + [len(tile.values) for tile in objects[0].tiles[:1]]
+    rooms: list[list[Tensor]] = []
 
     def attend(job: tuple[int, int, int]) -> None:
         frame, h, row = job
-        block = slice(row, row + query_block)
-        scaled = query[frame, h, block] * logit_scale(head_dim)
-        in_memory_space = _in_memory_space(scaled, columns[h], rows[h], key_parts[h])
+        rows = slice(row, row + block)
+        room = rooms.pop() if rooms else [query.new_empty(size * block) for size in sizes]
+        scaled = query[frame, h, rows] * logit_scale(head_dim)
+        turned = _turned_queries(scaled, [table[h] for table in tables], room)
+        unturned = key_parts[h] @ scaled.T
         # Objects that share a frame share its queries.
         for b in range(len(objects)) if len(query) == 1 else [frame]:
             softmax = OnlineSoftmax(scaled, value_memory.shape[-1], is_bounded(scaled, longest_keys[b][h]))
-            _attend_block(in_memory_space, objects[b], softmax)
-            result[b, h, block] = softmax.mean()
+            for tile in objects[b].tiles:
+                softmax.add(_logits(tile, *turned, room[-1]), tile.values)
+            for keys, values in objects[b].placeless:
+                softmax.add(keys @ unturned, values)
+            result[b, h, rows] = softmax.mean()
+        rooms.append(room)
 
-    blocks = range(0, num_queries, query_block)
-    spread(attend, [(frame, h, row) for frame in range(len(query)) for h in range(heads) for row in blocks])
+    first = range(0, num_queries, block)
+    spread(attend, [(frame, h, row) for frame in range(len(query)) for h in range(heads) for row in first])
     return result
 
 
-def axial_tables(
-    key_parts: Float[Tensor, "H K+1 d"], places: Places | None
-) -> tuple[Float[Tensor, "H w K+1 d/2"], Float[Tensor, "H h K+1 d/2"]]:
-    """The parts of keys as they are turned in every column, and in every row: the channels that turn there."""
-    half = key_parts.shape[-1] // 2
-
-    def turned(height: int, width: int, theta: float, channels: slice) -> Float[Tensor, "H n K+1 d/2"]:
-        everywhere = key_parts[:, :, None].expand(-1, -1, height * width, -1)
-        table = rotary_table_for(everywhere, height, width, theta)
-        return rotate(everywhere, table)[..., channels].transpose(1, 2).contiguous()
-
+def axial_tables(key_parts: Float[Tensor, "H K+1 d"], places: Places | None) -> list[Float[Tensor, "H _ K+1 d/2"]]:
+    """The parts of keys as each column turns its half of the channels, and each row the other; none if none do."""
     if places is None or not places.frames:
-        return (key_parts[:, None, :, :half][:, :0],) * 2
-    height, width, _, theta = places
-    return turned(1, width, theta, slice(half)), turned(height, 1, theta, slice(half, None))
+        return []
+
+    def turned(height: int, width: int, half: int) -> Float[Tensor, "H _ K+1 d/2"]:
+        table = rotary_table_for(key_parts, height, width, places.theta).chunk(2, dim=1)[half]
+        channels = key_parts.chunk(2, dim=-1)[half].contiguous()
+        everywhere = channels[:, :, None].expand(-1, -1, height * width, -1)
+        return rotate(everywhere, table).transpose(1, 2).contiguous()
+
+    return [turned(1, places.width, 0), turned(places.height, 1, 1)]
 
 
-def _in_memory_space(
-    query: Float[Tensor, "n d"],
-    columns: Float[Tensor, "w K+1 d/2"],
-    rows: Float[Tensor, "h K+1 d/2"],
-    key_parts: Float[Tensor, "K+1 d"],
-) -> _Queries:
-    half = query.shape[-1] // 2
-    u = columns.flatten(0, 1) @ query[:, :half].T
-    v = rows.flatten(0, 1) @ query[:, half:].T
-    return _Queries(
-        u.unflatten(0, columns.shape[:2]), v.unflatten(0, rows.shape[:2]), key_parts @ query.T
-    )
+def _turned_queries(
+    query: Float[Tensor, "n d"], tables: list[Float[Tensor, "_ K+1 d/2"]], room: list[Tensor]
+) -> list[Float[Tensor, "_ K+1 n"]]:
+    """Queries in memory space: u for every column, and v for every row."""
+    halves = query.chunk(2, dim=-1)
+    return [
+        _product(table.flatten(0, 1), half.T, place).unflatten(0, table.shape[:2])
+        for table, half, place in zip(tables, halves, room, strict=False)
+    ]
+
+
+def _product(left: Float[Tensor, "a b"], right: Float[Tensor, "b c"], room: Tensor) -> Float[Tensor, "a c"]:
+    """The matrix product, written to the beginning of `room`."""
+    shape = len(left), right.shape[1]
+    return torch.mm(left, right, out=room[: math.prod(shape)].view(shape))
 
 
 def _arranged(
@@ -146,18 +148,15 @@ def _longest_keys(memories: _Memories, key_parts: Float[Tensor, "H K+1 d"]) -> F
     return torch.stack(squares).amax(dim=0).clamp(min=0).sqrt()
 
 
-def _attend_block(queries: _Queries, memories: _Memories, softmax: OnlineSoftmax) -> None:
-    """Add all memories to the softmax of a block of queries."""
-    block = queries.placeless.shape[-1]
-    largest = max((tile.values.shape[0] for tile in memories.tiles), default=0)
-    buffer = queries.placeless.new_empty(largest * block)
-    for rows, columns, keys, values in memories.tiles:
-        height, frames, width, _ = keys.shape
-        logits = buffer[: len(values) * block].view(height, frames * width, block)
-        torch.bmm(keys.flatten(1, 2), queries.rows[rows], out=logits)
-        # The same logits, and keys, column by column.
-        by_column = logits.unflatten(1, (frames, width)).permute(2, 0, 1, 3).flatten(1, 2)
-        by_column.baddbmm_(keys.permute(2, 0, 1, 3).flatten(1, 2), queries.columns[columns])
-        softmax.add(logits.flatten(0, 1), values)
-    for keys, values in memories.placeless:
-        softmax.add(keys @ queries.placeless, values)
+def _logits(
+    tile: _Tile, u: Float[Tensor, "w K+1 n"], v: Float[Tensor, "h K+1 n"], room: Tensor
+) -> Float[Tensor, "r*F*c n"]:
+    """(u_x + v_y) · [m, 1] for the memories of a tile, written to the beginning of `room`."""
+    height, frames, width, _ = tile.keys.shape
+    logits = room[: len(tile.values) * u.shape[-1]].view(height, frames, width, -1)
+    torch.bmm(tile.keys.flatten(1, 2), v[tile.rows], out=logits.flatten(1, 2))
+    # The same, column by column.
+    by_column = logits.permute(2, 0, 1, 3).flatten(1, 2)
+    keys_by_column = tile.keys.permute(2, 0, 1, 3).flatten(1, 2)
+    torch.baddbmm(by_column, keys_by_column, u[tile.columns], out=by_column)
+    return logits.flatten(0, 2)

@@ -110,7 +110,9 @@ def _check_tiles(kernel: str, query: Tensor, key: Tensor, value: Tensor) -> None
             f"but this is {query.dtype} on {query.device.type}"
         )
     if is_traced(query):
-        raise ValueError(f"kernel is {kernel!r}, which no compiler or tracer sees: leave the choice open to compile")
+        raise ValueError(
+            f"kernel is {kernel!r}, which no compiler or tracer sees: leave the choice open to compile"
+        )
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value)):
         raise ValueError(f"kernel is {kernel!r}, which gives no gradients: use torch.no_grad, or another kernel")
 

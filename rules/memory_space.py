@@ -5,7 +5,7 @@ made of memories of K channels.
 """
 
 LEAST_GAIN = 1.2
-"""Queries in memory space take more, smaller products: they were the faster ones from so many times fewer FLOPs."""
+"""Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
 
 
 def memory_space_saves(num_queries: int, num_keys: int, head_dim: int, memory_dim: int) -> bool:
@@ -26,10 +26,10 @@ def projected_keys_flops(num_queries: int, num_keys: int, head_dim: int, memory_
 def memory_space_queries_flops(
     num_queries: int, num_placed: int, num_placeless: int, head_dim: int, memory_dim: int, grid: tuple[int, int]
 ) -> int:
-    """The FLOPs of queries in memory space, and of their logits with memories on a grid (h, w) and without a place.
+    """The FLOPs of queries in memory space, and of their logits with memories on a grid (h, w) and with no place.
 
-    Such a query has K + 1 numbers for each row and each column, and so many for the keys without a place; a
-    key in the grid meets two of them.
+    Such a query has K + 1 numbers for each row, each column, and for all keys without a place; a key on the
+    grid meets two of them.
     """
     width = memory_dim + 1
     turned = sum(grid) * num_queries * head_dim * width if num_placed else 0
