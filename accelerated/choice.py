@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 import torch
 
-from ..rules.memory_space import axial_saves, memory_space_saves
+from ..rules.memory_space import Tokens, memory_space_saves, queries_gain
 from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
 from .position import Places
 
 FEW_LOGITS = 2**21
 """Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
+
+
+LEAST_GAIN = 1.2
+"""Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
 
 
 class Form(NamedTuple):
@@ -76,10 +80,10 @@ def choose_axial(
     form = choose_form(problem, kernel, memory_space)
     if kernel == "axial":
         return form.memory_space
-    grid, frames = (places[:2], places.frames) if places else ((0, 0), 0)
-    placed = frames * grid[0] * grid[1]
-    counted = (problem.queries, placed, problem.keys - placed, problem.head_dim, problem.memory_dim, grid)
-    return form == Form(True, "tiled") and axial_saves(*counted)
+    height, width, frames, _ = places or (0, 0, 0, 0.0)
+    placed = frames * height * width
+    tokens = Tokens(problem.queries, placed, problem.keys - placed, (height, width))
+    return form == Form(True, "tiled") and queries_gain(tokens, problem.head_dim, problem.memory_dim) > LEAST_GAIN
 
 
 @functools.lru_cache(maxsize=256)
