@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
-SAM2 := sam2 iopath portalocker torchvision
+SAM2 := sam2 iopath portalocker
 
 .PHONY: demo test lint types thorough gpu gpu-wheels clean
 

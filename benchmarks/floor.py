@@ -10,10 +10,15 @@ from .cases import Case, Setting
 
 
 def needed(config: Config, case: Case) -> int:
-    """FLOPs of the case; in a video of the frames after the first, each with the memories that there are."""
+    """FLOPs of the case; in a video of the frames after the first, each with the memories that there are.
+
+    Gradients need two more products for each one: those of its two factors.
+    """
     tokens, full = case.grid**2, config.memory_bank.num_maskmem
     if case.frames == 1:
-        return needed_flops(config, tokens, _memory_tokens(config, case), case.objects, _pointer_tokens(config))
+        pointers = _pointer_tokens(config)
+        once = needed_flops(config, tokens, _memory_tokens(config, case), case.objects, pointers)
+        return 3 * once if case.gradients else once
     reach = config.memory_bank.max_obj_ptrs_in_encoder
     return sum(
         needed_flops(config, tokens, min(frame, full) * tokens + pointers, case.objects, pointers)

@@ -197,6 +197,22 @@ def test_text_is_readable_in_light_and_dark(browser, page_path, scheme):
     page.close()
 
 
+@pytest.mark.parametrize("width", [1200, 800, 400])
+def test_every_caption_is_one_line_and_says_its_frame(page, tracked, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    _, _, steps = tracked
+    frames = [f"frame {number}" for number in steps[4].memory_frames]
+    captions = page.locator("figcaption").all_inner_texts()
+    assert [caption.split("\n")[0] for caption in captions] == ["frame 0: prompt", *frames[1:]]
+    letter = "parseFloat(getComputedStyle(c).fontSize)"
+    sizes = f"all => all.map(c => [c.scrollWidth, c.clientWidth, c.clientHeight, {letter}])"
+    for needed, given, height, letter in page.eval_on_selector_all("figcaption", sizes):
+        assert needed <= given
+        assert height < 2 * letter
+    pointers = [text.split(":")[0] for text in page.locator("#pointers div").all_inner_texts()]
+    assert pointers == [f"frame {number}" for number in steps[4].pointer_frames]
+
+
 def luminance(colour):
     channels = np.array([int(part) for part in colour[4:-1].split(",")]) / 255
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)

@@ -2,11 +2,12 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..rules.packages import require
+from ...rules.packages import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,6 +19,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 
 MAX_PIXELS = 40_000_000
 """The most pixels of an image that is decoded; a frame of an 8K video has 33 million."""
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -32,14 +35,15 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator["Image"]:
     from PIL import Image
 
     # Pillow's own limit is one for the whole process; ours stands in its place.
-    theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        image = Image.open(path, formats=FORMATS)
-    except Exception as error:
-        # Its readers raise many kinds; whatever the kind, the file could not be read.
-        raise _unreadable(path, error) from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = theirs
+    with _ONE_AT_A_TIME:
+        theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path, formats=FORMATS)
+        except Exception as error:
+            # Its readers raise many kinds; whatever the kind, the file could not be read.
+            raise _unreadable(path, error) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = theirs
     with image:
         check_pixels(path, image.height, image.width, max_pixels)
         yield image

@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..configs import Config
-from ..weights import PREFIX, Weights, draw_weights
-from . import numpy_ops
+from ...configs import Config
+from ...weights import PREFIX, Weights, draw_weights
+from .. import numpy_ops
+from ..network import FINE, Networks, network_shapes
 from .data import SIZE, make_clip
-from .network import FINE, Networks, network_shapes
 from .photographs import TRAINING
 
 SHARPNESS = 2.0
@@ -17,7 +17,7 @@ CLIPS_TO_LOOK_AT = 16
 
 def check_trainable(config: Config) -> None:
     """Raise `ValueError` for a config that does not fit the clips of training, or the weights it begins with."""
-    network = config.memory_attention
+    network, bank = config.memory_attention, config.memory_bank
     most = min(network.d_model, network.layer.cross_attention.internal_dim + MASK_CHANNELS)
     expected = {
         "image_size": (config.image_size, config.image_size == SIZE, f"{SIZE}, the side of the clips"),
@@ -28,12 +28,24 @@ def check_trainable(config: Config) -> None:
         ),
         "kv_in_dim": (
             network.memory_dim,
-            MASK_CHANNELS < network.memory_dim <= most,
-            f"{MASK_CHANNELS + 1} to {most}, {MASK_CHANNELS} of them for the mask",
+            MASK_CHANNELS < network.memory_dim <= most and network.memory_dim % 4 == 0,
+            f"a multiple of 4, from {MASK_CHANNELS + 4} to {most}, {MASK_CHANNELS} of them for the mask",
+        ),
+        "batch_first": (network.batch_first, network.batch_first, "True, as SAM 2 has it"),
+        "rope_k_repeat": (
+            network.layer.cross_attention.rope_k_repeat,
+            network.layer.cross_attention.rope_k_repeat or not network.layer.cross_attention.rotary,
+            "True, as a frame looks at several memories",
+        ),
+        "num_maskmem": (bank.num_maskmem, bank.num_maskmem > 0, "1 or more, as a tracker remembers"),
+        "directly_add_no_mem_embed": (
+            bank.directly_add_no_mem_embed,
+            bank.directly_add_no_mem_embed,
+            "True, as a prompted frame looks at no memory",
         ),
         "use_memory_selection": (
-            config.memory_bank.use_memory_selection,
-            not config.memory_bank.use_memory_selection,
+            bank.use_memory_selection,
+            not bank.use_memory_selection,
             "False, as the tracker scores no frames",
         ),
     }

@@ -2,11 +2,10 @@
 
 import contextlib
 import copy
-import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +17,20 @@ from rich.progress import TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..configs import load_config
-from ..console import progress_bar
-from ..files import whole_file
-from ..weights import PREFIX
+from ...configs import load_config
+from ...console import progress_bar
+from ...weights import PREFIX
+from ..tracker import Tracker
+from ..weights import write_tracker
+from .checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
 from .data import make_clip
 from .initial import check_trainable, initial_weights
+from .log import COLUMNS, LOG, read_log, write_log
 from .photographs import TRAINING
-from .tracker import Tracker
-from .training_log import COLUMNS, LOG, read_log, write_log
-from .weights import write_tracker
+from .recipe import Recipe
 
 LEAST_AREA = 200
-CHECKPOINT = "checkpoint.pt"
 LOCK = "training.lock"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the tracker is trained.
-
-    Each step has about so many `frames`, in fewer but longer clips from one equal part of the steps to the
-    next (`lengths`), and follows so many `objects` of each clip.
-    """
-
-    config: str = "tracker"
-    seed: int = 0
-    steps: int = 2000
-    frames: int = 24
-    objects: int = 2
-    lengths: tuple[int, ...] = (2, 2, 4, 4, 8)
-    span: int = 16
-    learning_rate: float = 2e-3
-    warmup: int = 100
-    weight_decay: float = 0.03
-    average_over: int = 500
-
-    def length(self, step: int) -> int:
-        """Frames of the clips of a step."""
-        return self.lengths[step * len(self.lengths) // self.steps]
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step: a linear warm-up, then half a cosine down to a fiftieth."""
-        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return self.learning_rate * min(1, (step + 1) / self.warmup) * (0.02 + 0.98 * cosine)
 
 
 def training_clips(
@@ -112,6 +81,8 @@ class Training:
         config = load_config(recipe.config)
         self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
         network: Any = self.tracker.attention.network
+        # So that it drops out what the config says.
+        network.module.train()
         self.parameters: dict[str, Tensor] = {
             **{PREFIX + name: parameter for name, parameter in network.module.named_parameters()},
             **dict(self.tracker.bank.named_parameters()),
@@ -137,6 +108,28 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         frames, masks = (torch.from_numpy(array) for array in training_clips(self.recipe, self.step))
+        with _drawn_by(self.recipe.seed, self.step):
+            loss, iou = self._follow(frames, masks)
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        # The average is over the steps so far, at first, and then over about the last `average_over`.
+        keep = min(1 - 1 / self.recipe.average_over, self.step / (self.step + 20))
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                self.average[name].lerp_(parameter, 1 - keep)
+        self.seconds += time.perf_counter() - started
+        row = dict(zip(COLUMNS, (self.step, self.seconds, rate, loss.item(), iou), strict=True))
+        self.rows.append(row)
+        self.whole = self._state()
+        return row
+
+    def _follow(
+        self, frames: Float[Tensor, "T V S S 3"], masks: Bool[Tensor, "T K S S"]
+    ) -> tuple[Float[Tensor, ""], float]:
+        """Loss and IoU of the masks that are found in the clips, the mean over frames and objects."""
         losses, ious = [], []
         bank = self.tracker.new_bank()
         truth = masks.float()
@@ -149,28 +142,12 @@ class Training:
             if logits is not None:
                 losses.append(mask_loss(logits, truth[frame]))
                 ious.append(_iou(logits.detach() > 0, masks[frame]))
-        loss = torch.stack(losses).mean()
-        self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        # The average is over the steps so far, at first, and then over about the last `average_over`.
-        keep = min(1 - 1 / self.recipe.average_over, self.step / (self.step + 20))
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                self.average[name].lerp_(parameter, 1 - keep)
-        self.seconds += time.perf_counter() - started
-        figures = (self.step, self.seconds, rate, loss.item(), torch.cat(ious).nanmean().item())
-        row = dict(zip(COLUMNS, figures, strict=True))
-        self.rows.append(row)
-        self.whole = self._state()
-        return row
+        return torch.stack(losses).mean(), torch.cat(ious).nanmean().item()
 
     def _state(self) -> dict[str, Any]:
         """A copy of all that going on needs."""
         state = {
-            "recipe": asdict(self.recipe) | {"lengths": list(self.recipe.lengths)},
+            "recipe": asdict(self.recipe),
             "step": self.step,
             "seconds": self.seconds,
             "parameters": {name: parameter.detach() for name, parameter in self.parameters.items()},
@@ -182,39 +159,48 @@ class Training:
     def save(self, folder: Path) -> None:
         """Write the log and the checkpoint as of the last whole step, each whole or not at all."""
         write_log(folder / LOG, [row for row in self.rows if row["step"] <= self.whole["step"]])
-        with whole_file(folder / CHECKPOINT) as temporary:
-            torch.save(self.whole, temporary)
+        write_checkpoint(folder / CHECKPOINT, self.whole)
 
     @classmethod
     def resume(cls, path: Path, recipe: Recipe) -> "Training":
-        """Read what `save` wrote. Raises `ValueError` for a file that is none, or of another recipe."""
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
-            made_by = Recipe(**state["recipe"] | {"lengths": tuple(state["recipe"]["lengths"])})
-            if state.keys() != {"recipe", "step", "seconds", "parameters", "average", "optimiser"}:
-                raise KeyError("other entries than a checkpoint's")
-        except Exception as error:
-            # Unpickling raises many kinds; whatever the kind, the file could not be read.
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(f"{path}: not a readable checkpoint ({reason}); remove it to start anew") from None
-        differing = [name for name in asdict(recipe) if getattr(made_by, name) != getattr(recipe, name)]
-        if differing:
-            words = ", ".join(
-                f"{name} {getattr(made_by, name)}, not {getattr(recipe, name)}" for name in differing
-            )
-            raise ValueError(
-                f"{path} is of another recipe, with {words}: the clips and the learning rate of every step follow "
-                "from it, so give the same to go on, or take another folder"
-            )
+        """Read what `save` wrote.
+
+        Raises `ValueError` for a file that is none, of another recipe, or with other parameters than the config
+        has by now.
+        """
+        state = read_checkpoint(path, recipe)
         training = cls(recipe)
-        training.step, training.seconds = state["step"], state["seconds"]
-        with torch.no_grad():
-            for name, parameter in training.parameters.items():
-                parameter.copy_(state["parameters"][name])
-        training.average = state["average"]
-        training.optimiser.load_state_dict(state["optimiser"])
-        training.whole = training._state()
+        try:
+            training._restore(state)
+        except Exception as error:
+            # What is not as expected, an optimiser tells in many kinds of errors.
+            raise ValueError(
+                f"{path} does not fit the config {recipe.config} as it is now ({reason_of(error)}); "
+                "go on with the config that it was made with, or take another folder"
+            ) from None
         return training
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take over what `_state` gave. Raises, in several kinds, where it is of other parameters."""
+        for name in ("parameters", "average"):
+            check_same(self.parameters, state[name], name)
+        self.step, self.seconds, self.average = state["step"], state["seconds"], state["average"]
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(state["parameters"][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        for parameter, moments in self.optimiser.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                check_same({name: parameter}, {name: moments[name]}, "optimiser")
+        self.whole = self._state()
+
+
+@contextlib.contextmanager
+def _drawn_by(*seed: int) -> Iterator[None]:
+    """What PyTorch draws within, on the CPU, follows from these numbers; its own generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]))
+        yield
 
 
 def train(
@@ -229,9 +215,9 @@ def train(
 
     The folder gets `checkpoint.pt` and `log.csv`, every `save_every` steps and however the training ends, and at
     the end `weights.safetensors` with `command`, config and seed in its metadata. Nothing but the clips is drawn
-    while training, and those from the seed and the step: an interrupted run continues as if it had not
-    been. `stop_at` ends early, at that step. Raises `ValueError` for a config that does not fit, a checkpoint
-    of another recipe, or a folder in which another training is running.
+    while training, and what drops out, and those from the seed and the step: an interrupted run continues as if
+    it had not been. `stop_at` ends early, at that step. Raises `ValueError` for a config that does not fit, a
+    checkpoint or a log that cannot be gone on with, or a folder in which another training is running.
     """
     recipe = recipe or Recipe()
     check_trainable(load_config(recipe.config))
@@ -282,7 +268,7 @@ def _advance(training: Training, last: int, folder: Path, save_every: int, show_
         while training.step < last:
             row = training.advance()
             progress.update(task, advance=1, figures=f"loss {row['loss']:.3f}, IoU {row['iou']:.2f}")
-            if training.step % save_every == 0:
+            if training.step % save_every == 0 or training.step == last:
                 training.save(folder)
 
 

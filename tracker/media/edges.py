@@ -5,6 +5,8 @@ from itertools import chain, combinations
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from .colour_codes import distinct
+
 REACH = 2
 """How many pixels from an object its blurred edge may be."""
 
@@ -36,11 +38,8 @@ def without_edges(values: UInt8[np.ndarray, "H W c"]) -> UInt8[np.ndarray, "H W 
     A colour fills an area where it covers 3 × 3 pixels somewhere. One that does not is an edge's where it is a
     mixture of some that do and differ much, and lies nowhere but beside them; else it is an object's own.
     """
-    flat = values.reshape(-1, values.shape[-1])
-    codes = flat.astype(np.int32) @ (1 << 8 * np.arange(values.shape[-1], dtype=np.int32))
-    _, first, places = np.unique(codes, return_index=True, return_inverse=True)
-    colours = flat[first].astype(np.float64)
-    places = places.reshape(values.shape[:2])
+    _, first, places = distinct(values)
+    colours = values.reshape(-1, values.shape[-1])[first].astype(np.float64)
     filling = np.zeros(len(colours), bool)
     filling[places[_interior(places)]] = True
     ours = filling & colours.any(axis=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from ..files import read_npz
+from ...files import read_npz
 from .clips import VIDEOS, clip_rate, read_clip
 from .images import IMAGES, MAX_PIXELS, check_colours, opened, pages, upright
 
@@ -58,7 +58,7 @@ class Frames:
 def open_frames(
     path: Path, mask: Path | None = None, every: int = 1, max_pixels: int = MAX_PIXELS
 ) -> tuple[Frames, np.ndarray | None]:
-    """The frames of a folder or a file, and the array `mask` where that is an `.npz` file which has one.
+    """The frames of a folder or a file, and the array `mask` of an `.npz` file, or the first of its `masks`.
 
     In a folder, files that are hidden, no images, or the `mask` are passed over; the others are taken in the
     order of their names (2 before 10). Raises `FileNotFoundError`, or `ValueError` for what has no frames.
@@ -73,7 +73,7 @@ def open_frames(
         raise FileNotFoundError(f"frames: no such file or folder: {path}")
     elif suffix == ".npz":
         arrays = _arrays(path)
-        read, given = partial(_array, arrays["frames"]), arrays.get("mask")
+        read, given = partial(_array, arrays["frames"]), _given(arrays)
     elif suffix in VIDEOS:
         rate = clip_rate(path) or STILL_RATE
         read = partial(_clip, path, max_pixels)
@@ -138,6 +138,12 @@ def _colours(path: Path, image: "Image") -> Shaped[np.ndarray, "H W 3"]:
     return np.asarray(image.convert("RGB"))
 
 
+def _given(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The mask of the first frame; an annotated clip has one for every frame."""
+    masks = arrays.get("masks")
+    return arrays.get("mask") if masks is None or masks.ndim < 3 or "mask" in arrays else masks[0]
+
+
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = read_npz(path)
     if "frames" not in arrays:
@@ -147,6 +153,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: frames has shape {frames.shape}, expected [T,H,W,3] with at least two frames")
     if frames.dtype != np.uint8 and frames.dtype.kind != "f":
         raise ValueError(f"{path}: frames has dtype {frames.dtype}, expected uint8 or a floating dtype")
+    if frames.dtype == np.uint8 and frames.max() == 1:
+        raise ValueError(
+            f"{path}: frames has dtype uint8 and colours up to 1, expected up to 255, or floats 0 to 1"
+        )
     if frames.dtype.kind == "f" and not (frames.min() >= 0 and frames.max() <= 1):
         raise ValueError(
             f"{path}: frames has colours from {frames.min()} to {frames.max()}, expected 0 to 1 or uint8"

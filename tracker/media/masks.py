@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from ..files import check_size
+from ...files import check_size
+from .colour_codes import codes_of, distinct
 from .edges import has_rings, is_soft, without_edges
 from .images import MAX_PIXELS, check_colours, is_lossy, opened, upright
 
@@ -134,7 +135,7 @@ def _of_palette(image: "Image", visible: Bool[np.ndarray, "H W"] | None) -> Int[
 def _of_cutout(image: "Image", visible: Bool[np.ndarray, "H W"]) -> Int[np.ndarray, "H W"]:
     """One object where the image is opaque, or several where it has a few colours there."""
     colours = np.asarray(image.convert("RGBA"))[..., :3] * visible[..., None]
-    codes = np.unique(_codes(colours)[visible])
+    codes = np.unique(codes_of(colours)[visible])
     if 1 < len(codes) <= MAX_OBJECTS:
         return _numbered(colours)
     return visible.astype(np.int32)
@@ -173,35 +174,28 @@ def _of_floats(values: np.ndarray, where: str) -> Int[np.ndarray, "H W"]:
 
 
 def _of_colours(colours: UInt8[np.ndarray, "H W 3"], where: str) -> Int[np.ndarray, "H W"]:
-    count = len(np.unique(_codes(colours)))
-    if count > MAX_COLOURS:
-        raise ValueError(f"{where}: has {count} different colours, expected a mask, not a photograph")
-    return _numbered(colours if _of_davis(colours).any(axis=-1).all() else without_edges(colours))
+    codes = distinct(colours).codes
+    if len(codes) > MAX_COLOURS:
+        raise ValueError(f"{where}: has {len(codes)} different colours, expected a mask, not a photograph")
+    return _numbered(colours if _of_davis(codes).any(axis=-1).all() else without_edges(colours))
 
 
-def _of_davis(colours: UInt8[np.ndarray, "*rest 3"]) -> Bool[np.ndarray, "n 256"]:
-    """For each of the different colours, which of DAVIS's palette it is; that has 191 where PASCAL VOC has 192."""
-    distinct = np.unique(_codes(colours).ravel())
-    found = distinct[:, None] >> np.array([16, 8, 0]) & 255
+def _of_davis(codes: Int[np.ndarray, " n"]) -> Bool[np.ndarray, "n 256"]:
+    """For each of the colours, which of DAVIS's palette it is; that has 191 where PASCAL VOC has 192."""
+    found = codes[:, None] >> np.array([16, 8, 0]) & 255
     return np.abs(found[:, None] - davis_palette()).max(axis=-1) <= 1
 
 
 def _numbered(colours: UInt8[np.ndarray, "H W 3"]) -> Int[np.ndarray, "H W"]:
     """Colours as labels: their places in DAVIS's palette if all are there, else in the order of reading."""
-    codes, first, places = np.unique(_codes(colours), return_index=True, return_inverse=True)
-    near = _of_davis(colours)
-    if near.any(axis=1).all():
-        numbers = near.argmax(axis=1)
-    else:
-        numbers = np.zeros(len(codes), np.int64)
+    codes, first, places = distinct(colours)
+    near = _of_davis(codes)
+    numbers = near.argmax(axis=1).astype(np.int32)
+    if not near.any(axis=1).all():
         objects = [index for index in np.argsort(first) if codes[index]]
+        numbers[:] = 0
         numbers[objects] = np.arange(1, len(objects) + 1)
-    return numbers[places].reshape(colours.shape[:2]).astype(np.int32)
-
-
-def _codes(colours: UInt8[np.ndarray, "*rest 3"]) -> Int[np.ndarray, "*rest"]:
-    """Each colour as one number, 0 for black."""
-    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    return numbers[places]
 
 
 def davis_palette() -> UInt8[np.ndarray, "256 3"]:

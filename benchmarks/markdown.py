@@ -1,0 +1,64 @@
+"""The README's tables of what was measured, from the files in `benchmarks/results/`.
+
+Run from a checkout to print them: `python -m memory_attention.benchmarks.markdown`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .contenders import PEER
+from .table import faster
+
+RESULTS = Path("benchmarks/results")
+
+
+def speed_table(result: dict[str, Any]) -> str:
+    """A row for every case: the fast path against the peer, the floor, and both their memory."""
+    rows = []
+    for case in result["cases"]:
+        fast, peer = case["contenders"]["fast"], case["contenders"][PEER]
+        memory = f"{fast['peak_mb']:.0f}, {peer['peak_mb']:.0f}" if "peak_mb" in fast else ""
+        rows.append([case["name"], times(fast), f"{fast['share_of_floor']:.0%}", memory])
+    return _table(["float32, two cores", "against `transformers`", "the floor's rate", "MB, theirs"], rows)
+
+
+def contenders_table(result: dict[str, Any]) -> str:
+    """A row for every contender of the first case."""
+    case = result["cases"][0]
+    rows = [
+        [f"`{name}`", f"{row['time']:.2f}", times(row) if name != PEER else "", f"{row['error']:.2e}"]
+        for name, row in case["contenders"].items()
+    ]
+    return _table([case["name"], "seconds", "against `transformers`", "error"], rows)
+
+
+def kept_keys_text(figures: dict[str, Any]) -> str:
+    """The sentence on kept keys."""
+    saved = figures["share_of_a_frame_saved"]["median"]
+    return (
+        f"Keeping every frame's rotated keys for the next frame would save {saved:.1%} of a frame for "
+        f"{figures['megabytes_kept']:.0f} MB more; it is not done."
+    )
+
+
+def times(row: dict[str, Any]) -> str:
+    """A contender's ratio as a cell."""
+    ratio, _, quartiles = faster(row).partition(" ")
+    return f"{ratio} × {quartiles}"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main() -> None:
+    """Print every table."""
+    speed = json.loads((RESULTS / "speed.json").read_text())
+    kept = json.loads((RESULTS / "kept_keys.json").read_text())
+    print(speed_table(speed), contenders_table(speed), kept_keys_text(kept), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
