@@ -175,11 +175,12 @@ class RoPEAttention(Attention):
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        places: Places,
+        places: Places | None,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
         """Rotate every query, and every key that has a place. `in_place` writes the rotated keys over `key`."""
+        assert places is not None
         height, width, frames, theta = places
         num_queries = query.shape[-2]
         num_rotated = frames * num_queries

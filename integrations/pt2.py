@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ..accelerated import MemoryAttention, RoPEAttention
-from ..accelerated.position import rotary_table, rotate
+from ..accelerated.position import Places, rotary_table, rotate
 from ..configs import Config
 from ..inputs import Inputs
 from ..rules.record import Record
@@ -23,20 +23,26 @@ MOST = 2**16
 class PlacedAttention(RoPEAttention):
     """Rotates memories and pointers in one piece, pointers by zero: no key is cut off, any number will do."""
 
+    def _places(
+        self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
+    ) -> Places:
+        assert grid is not None
+        # The number of pointers stays the one that was given: of a difference a program would not know the sign.
+        self._placeless = num_k_exclude_rope
+        return Places(*grid, (num_keys - num_k_exclude_rope) // (grid[0] * grid[1]), self.rope_theta)
+
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        num_k_exclude_rope: int,
-        grid: tuple[int, int] | None,
+        places: Places | None,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
-        assert grid is not None
-        table = rotary_table(*grid, query.shape[-1], self.rope_theta, query.device, query.dtype)
-        tokens = len(table)
-        frames = (key.shape[-2] - num_k_exclude_rope) // tokens
-        unturned = torch.tensor([1.0, 0.0], dtype=table.dtype).expand(num_k_exclude_rope, table.shape[1], 2)
+        assert places is not None
+        height, width, frames, theta = places
+        table = rotary_table(height, width, query.shape[-1], theta, query.device, query.dtype)
+        unturned = torch.tensor([1.0, 0.0], dtype=table.dtype).expand(self._placeless, table.shape[1], 2)
         return rotate(query, table), rotate(key, torch.cat([table.repeat(frames, 1, 1), unturned]))
 
 
