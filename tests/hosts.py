@@ -25,6 +25,15 @@ def randomise(model: nn.Module, seed: int) -> nn.Module:
     return model.eval()
 
 
+def theta_settings(theta):
+    """The rotation's base, as this version of `transformers` has it; early ones of 5 pass over the other name."""
+    from transformers import Sam2VideoConfig
+
+    if hasattr(Sam2VideoConfig(), "rope_parameters"):
+        return {"rope_parameters": {"rope_type": "axial", "rope_theta": theta}}
+    return {"memory_attention_rope_theta": theta, "rope_parameters": {"rope_theta": 7.0}}
+
+
 def host_settings(**changes):
     """The memory attention's settings of a `Sam2VideoConfig`."""
     return {
@@ -37,7 +46,7 @@ def host_settings(**changes):
         "memory_attention_dropout": 0.2,
         "memory_attention_rope_dropout": 0.3,
         "memory_attention_rope_feat_sizes": [SIDE // STRIDE, SIDE // STRIDE],
-        "rope_parameters": {"rope_type": "axial", "rope_theta": 500.0},
+        **theta_settings(500.0),
         "memory_encoder_hidden_size": 128,
         **changes,
     }

@@ -131,7 +131,8 @@ def test_weights_are_shared_under_the_hosts_names(tmp_path):
     # Tensors that take the place of others, and moves that make new buffers, reach both.
     model.load_state_dict({name: value + 1 for name, value in again.state_dict().items()}, assign=True)
     model.double()
-    model.memory_attention.position_ids = model.memory_attention.position_ids.clone()
+    for name, buffer in list(model.memory_attention.named_buffers(recurse=False)):
+        setattr(model.memory_attention, name, buffer.clone())
     for mine, theirs in zip(model.memory_attention.buffers(), original.buffers(), strict=True):
         assert mine is theirs
     for mine, theirs in zip(model.memory_attention.parameters(), original.parameters(), strict=True):

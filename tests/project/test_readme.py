@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 from memory_attention import cli
+from memory_attention.benchmarks.cases import Case
+from memory_attention.benchmarks.floor import needed
 from memory_attention.benchmarks.markdown import contenders_tables, kept_keys_text, speed_table
+from memory_attention.configs import load_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,6 +79,21 @@ def test_the_speed_is_that_of_the_committed_results():
     assert len(tables) == 2
     assert all(f"\n\n{table}\n\n" in shown for table in tables)
     assert kept_keys_text(kept) in " ".join(shown.split())
+
+
+def test_what_many_objects_save_is_counted():
+    config = load_config("sam2.1_hiera_t")
+
+    def saved(memories, objects):
+        alone, together = (needed(config, Case(memories, count, 64)) for count in (1, objects))
+        return f"{1 - together / (objects * alone):.0%}"
+
+    few, many = ([saved(memories, objects).rstrip("%") for objects in (3, 8)] for memories in (7, 1))
+    text = (
+        f"with {few[0]} to {few[1]}% fewer operations at seven memories, {many[0]} to {many[1]}% at one, "
+        "for 3 to 8 objects."
+    )
+    assert text in " ".join(README.split())
 
 
 def test_the_committed_results_reach_what_the_tracker_must_reach():
