@@ -94,7 +94,7 @@ class Attention(nn.Module):
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
         At inference form and kernel are chosen, or are those of `kernel` and `memory_space`. In training and
         for gradients it is the plain form with PyTorch's kernel; where somebody listens to the steps or hooks
-        `v_proj`, the values are projected.
+        `v_proj`, the values are projected, and where they do so or hook `k_proj`, the keys.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         places = self._places(q.shape[1], k.shape[1], num_k_exclude_rope, grid)
