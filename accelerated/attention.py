@@ -1,5 +1,7 @@
 """Step 3: queries look at keys and take the mean of the values, weighted by softmax."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -92,7 +94,7 @@ class Attention(nn.Module):
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
         At inference form and kernel are chosen, or are those of `kernel` and `memory_space`. In training and
         for gradients it is the plain form with PyTorch's kernel; where somebody listens to the steps or hooks
-        `v_proj`, the values are projected.
+        `v_proj`, the values are projected, and where they do so or hook `k_proj`, the keys.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         places = self._places(q.shape[1], k.shape[1], num_k_exclude_rope, grid)
@@ -124,14 +126,14 @@ class Attention(nn.Module):
     def _places(
         self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
     ) -> Places | None:
-        """Where queries and keys are, if that matters."""
+        """Where queries and keys are; here that does not matter."""
         return None
 
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        places: Places | None,
+        places: Any,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:

@@ -150,9 +150,8 @@ def _longest_keys(memories: _Memories, key_parts: Float[Tensor, "H K+1 d"]) -> F
 
 
 def _logits(tile: _Tile, turned: list[Float[Tensor, "_ K+1 n"]], room: Tensor) -> Float[Tensor, "r*F*c n"]:
-    """(u_x + v_y) · [m, 1] for the memories of a tile, at the beginning of `room`; `turned` are u and v."""
-    u, v = turned
-    height, frames, width, _ = tile.keys.shape
+    """(u_x + v_y) · [m, 1] for the memories of a tile, written to the beginning of `room`."""
+    (u, v), (height, frames, width, _) = turned, tile.keys.shape
     logits = room[: len(tile.values) * u.shape[-1]].view(height, frames, width, -1)
     torch.bmm(tile.keys.flatten(1, 2), v[tile.rows], out=logits.flatten(1, 2))
     # The same, column by column.

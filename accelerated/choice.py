@@ -15,7 +15,7 @@ FEW_LOGITS = 2**21
 """Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
 
 
-LEAST_GAIN = 1.2
+LEAST_GAIN = 1.35
 """Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
 
 

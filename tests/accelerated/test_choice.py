@@ -83,9 +83,9 @@ def places(side, frames):
 
 
 def test_queries_go_to_memory_space_where_it_is_so_much_less_work():
-    """At full size from four memories on."""
+    """At full size from five memories on."""
     for frames in range(1, 9):
-        assert choose_axial(problem(4096, frames * 4096 + 64), places(64, frames)) == (frames > 3), frames
+        assert choose_axial(problem(4096, frames * 4096 + 64), places(64, frames)) == (frames > 4), frames
     full, grid = problem(4096, 28736), places(64, 7)
     assert choose_axial(full._replace(dtype=torch.float64), grid)
     assert choose_axial(full, grid, kernel="axial")

@@ -34,6 +34,7 @@ def test_equivalence_where_no_problem_is_small(case):
     """Small problems take PyTorch's kernel by themselves: without that, the fast paths are the default."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "FEW_LOGITS", 0)
+        patch.setattr(choice, "LEAST_GAIN", 1)
         check_equivalence(case, "accelerated", "cpu", "float32")
 
 
