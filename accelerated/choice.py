@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from ..rules.memory_space import memory_space_saves
+from ..rules.memory_space import axial_saves, memory_space_saves
 from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
+from .position import Places
 
 FEW_LOGITS = 2**21
 """Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
@@ -64,6 +65,21 @@ def choose_form(
     large = problem.batch * problem.heads * problem.queries * problem.keys >= FEW_LOGITS
     in_memory_space = problem.saves and tiles and large if memory_space is None else memory_space
     return Form(in_memory_space, "tiled" if in_memory_space and tiles and large else "pytorch")
+
+
+def choose_axial(
+    problem: Problem, places: Places | None, kernel: str | None = None, memory_space: bool | None = None
+) -> bool:
+    """Whether queries go to memory space too: where large problems' values do, and it is so much less work."""
+    if kernel not in (None, "axial") or not takes_tiles(problem.dtype, problem.device):
+        return False
+    form = choose_form(problem, kernel, memory_space)
+    if kernel == "axial":
+        return form.memory_space
+    grid, frames = (places[:2], places.frames) if places else ((0, 0), 0)
+    placed = frames * grid[0] * grid[1]
+    counted = (problem.queries, placed, problem.keys - placed, problem.head_dim, problem.memory_dim, grid)
+    return form == Form(True, "tiled") and axial_saves(*counted)
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from torch import nn
 import memory_attention as ma
 from checks import error
 from memory_attention import accelerated
-from memory_attention.accelerated import attention, choice, feed_forward, kernels, tiles, tracing, ways
+from memory_attention.accelerated import attention, choice, feed_forward, kernels, threads, tracing, ways
 from memory_attention.accelerated.choice import Form
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
@@ -41,7 +41,7 @@ def ways_taken(patch: pytest.MonkeyPatch) -> dict[str, object]:
     """The ways that a network takes where no problem is small, after a look at its values."""
     inputs = draw_inputs(CONFIG, memories=2, pointers=1, objects=2, grid=(3, 5))
     seen = {"forms": set(), "at_once": set(), "pools": 0}
-    ask_form, ask_tokens, ask_pool = attention.way_of_attention, feed_forward.tokens_at_once, tiles._workers
+    ask_form, ask_tokens, ask_pool = attention.way_of_attention, feed_forward.tokens_at_once, threads._workers
 
     def see_form(layer, *asked):
         form = ask_form(layer, *asked)
@@ -53,15 +53,15 @@ def ways_taken(patch: pytest.MonkeyPatch) -> dict[str, object]:
         seen["at_once"].add(ask_tokens(*asked))
         return ask_tokens(*asked)
 
-    def see_pool(threads):
+    def see_pool(count):
         seen["pools"] += 1
-        return ask_pool(threads)
+        return ask_pool(count)
 
     patch.setattr(choice, "FEW_LOGITS", 0)
     patch.setattr(feed_forward, "TOKENS_AT_ONCE", 7)
     patch.setattr(attention, "way_of_attention", see_form)
     patch.setattr(feed_forward, "tokens_at_once", see_tokens)
-    patch.setattr(tiles, "_workers", see_pool)
+    patch.setattr(threads, "_workers", see_pool)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     result = ma.load(CONFIG, "accelerated", device="cpu")(*inputs)
