@@ -115,8 +115,9 @@ def _kernel(config: Config, device: str | None, dtype: str, objects: int, querie
     try:
         import torch
 
-        from .accelerated.choice import Problem, choose_form
+        from .accelerated.choice import choose_form
         from .accelerated.kernels import pytorchs_pick
+        from .accelerated.problem import Problem
         from .backends.accelerated import find_device
     except ModuleNotFoundError:
         return "NumPy only (PyTorch is not installed)"

@@ -44,8 +44,9 @@ def attention_alone(config: Config, case: Case, setting: Setting) -> Callable[[]
     import torch
 
     from ..accelerated.attention import attend_in_memory_space
-    from ..accelerated.choice import Problem, choose_form
+    from ..accelerated.choice import choose_form
     from ..accelerated.kernels import scaled_dot_product_attention
+    from ..accelerated.problem import Problem
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, device=setting.device, dtype=getattr(torch, setting.dtype))
