@@ -46,8 +46,8 @@ def axial_attention(
     weight: Float[Tensor, "C K"],
     bias: Float[Tensor, " C"],
     places: Places | None,
-    query_block: int = QUERY_BLOCK,
-    tile_side: int = TILE_SIDE,
+    query_block: int | None = None,
+    tile_side: int | None = None,
 ) -> Float[Tensor, "B H N K"]:
     """The means of `value_memory` by softmax(q kᵀ / √d), where the keys k are `key_memory` Wᵀ + b.
 
@@ -60,10 +60,11 @@ def axial_attention(
     if places is not None:
         query = rotate(query, rotary_table_for(query, places.height, places.width, places.theta))
     tables = axial_tables(key_parts, places)
-    objects = [_arranged(*memories, places, tile_side) for memories in zip(key_memory, value_memory, strict=True)]
+    side = tile_side or TILE_SIDE
+    objects = [_arranged(*memories, places, side) for memories in zip(key_memory, value_memory, strict=True)]
     longest_keys = [_longest_keys(memories, key_parts) for memories in objects]
     result = query.new_empty(len(objects), heads, num_queries, value_memory.shape[-1])
-    block = min(query_block, math.ceil(len(query) * heads * num_queries / torch.get_num_threads()))
+    block = min(query_block or QUERY_BLOCK, math.ceil(len(query) * heads * num_queries / torch.get_num_threads()))
     # What a thread writes to, block after block: memory that is new costs time.
     sizes = [table[0, ..., 0].numel() for table in tables] + [len(tile.values) for tile in objects[0].tiles[:1]]
     rooms: list[list[Tensor]] = []

@@ -1,6 +1,6 @@
 """Which form of attention, and which kernel, a problem gets: by FLOPs, by what is there, on GPUs by a trial."""
 
-from ..rules.memory_space import axial_saves
+from ..rules.memory_space import Tokens, queries_gain
 from .kernels import BACKENDS, takes_axial, takes_tiles
 from .position import Places
 from .problem import Form, Problem
@@ -10,6 +10,10 @@ PLAIN = Form(False, "pytorch")
 
 FEW_LOGITS = 2**21
 """Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
+
+
+LEAST_GAIN = 1.2
+"""Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
 
 
 def choose_form(
@@ -48,10 +52,11 @@ def choose_axial(
         return choose_form(problem, kernel, memory_space).memory_space
     if problem.device.type == "cuda":
         return fastest_form(problem, memory_space, axial=True).kernel == "axial"
-    grid, frames = (places[:2], places.frames) if places else ((0, 0), 0)
-    placed = frames * grid[0] * grid[1]
-    counted = (problem.queries, placed, problem.keys - placed, problem.head_dim, problem.memory_dim, grid)
-    return choose_form(problem, kernel, memory_space) == Form(True, "tiled") and axial_saves(*counted)
+    height, width, frames, _ = places or (0, 0, 0, 0.0)
+    placed = frames * height * width
+    tokens = Tokens(problem.queries, placed, problem.keys - placed, (height, width))
+    gain = queries_gain(tokens, problem.head_dim, problem.memory_dim)
+    return choose_form(problem, kernel, memory_space) == Form(True, "tiled") and gain > LEAST_GAIN
 
 
 def fastest_form(problem: Problem, memory_space: bool | None = None, axial: bool = False) -> Form:

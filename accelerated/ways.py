@@ -28,7 +28,7 @@ def queries_go_to_memory_space(
     if attention.training or record is not unrecorded or is_derived_forwards() or is_traced(query, k, v):
         return False
     projections = attention.k_proj, attention.v_proj
-    if not all(map(is_plain_linear, projections)) or is_hooked():
+    if not all(map(is_plain_linear, projections)):
         return False
     if _learns(query, k, v, *(parameter for each in projections for parameter in each.parameters())):
         return False

@@ -4,8 +4,7 @@ All are counted for one head of d channels, a multiplication and an addition cou
 made of memories of K channels.
 """
 
-LEAST_GAIN = 1.2
-"""Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
+from typing import NamedTuple
 
 
 def memory_space_saves(num_queries: int, num_keys: int, head_dim: int, memory_dim: int) -> bool:
@@ -18,31 +17,33 @@ def memory_space_saves(num_queries: int, num_keys: int, head_dim: int, memory_di
     return weight_then_project < project_then_weight
 
 
-def projected_keys_flops(num_queries: int, num_keys: int, head_dim: int, memory_dim: int) -> int:
-    """The FLOPs of the keys' projection and of the logits."""
-    return 2 * num_keys * memory_dim * head_dim + 2 * num_queries * num_keys * head_dim
+class Tokens(NamedTuple):
+    """Queries on a grid (h, w), memories that have a place on it, and memories that have none."""
+
+    queries: int
+    placed: int
+    placeless: int
+    grid: tuple[int, int]
 
 
-def memory_space_queries_flops(
-    num_queries: int, num_placed: int, num_placeless: int, head_dim: int, memory_dim: int, grid: tuple[int, int]
-) -> int:
-    """The FLOPs of queries in memory space, and of their logits with memories on a grid (h, w) and with no place.
+def queries_flops(tokens: Tokens, head_dim: int, memory_dim: int) -> int:
+    """The FLOPs of bringing queries to memory space.
 
-    Such a query has K + 1 numbers for each row, each column, and for all keys without a place; a key on the
-    grid meets two of them.
+    There a query has K + 1 numbers for each row, each column, and for all memories without a place.
     """
-    width = memory_dim + 1
-    turned = sum(grid) * num_queries * head_dim * width if num_placed else 0
-    unturned = 2 * num_queries * head_dim * width if num_placeless else 0
-    return turned + unturned + 2 * num_queries * width * (2 * num_placed + num_placeless)
+    turned = sum(tokens.grid) * head_dim if tokens.placed else 0
+    unturned = 2 * head_dim if tokens.placeless else 0
+    return tokens.queries * (memory_dim + 1) * (turned + unturned)
 
 
-def axial_saves(
-    num_queries: int, num_placed: int, num_placeless: int, head_dim: int, memory_dim: int, grid: tuple[int, int]
-) -> bool:
-    """Whether queries in memory space take fewer FLOPs than projected keys, by `LEAST_GAIN`."""
-    projected = projected_keys_flops(num_queries, num_placed + num_placeless, head_dim, memory_dim)
-    in_memory_space = memory_space_queries_flops(
-        num_queries, num_placed, num_placeless, head_dim, memory_dim, grid
-    )
-    return LEAST_GAIN * in_memory_space < projected
+def queries_logits_flops(tokens: Tokens, memory_dim: int) -> int:
+    """The FLOPs of the logits of queries in memory space: a memory on the grid meets two of their numbers."""
+    return 2 * tokens.queries * (memory_dim + 1) * (2 * tokens.placed + tokens.placeless)
+
+
+def queries_gain(tokens: Tokens, head_dim: int, memory_dim: int) -> float:
+    """How many times fewer FLOPs the logits take from queries in memory space than from projected keys."""
+    num_keys = tokens.placed + tokens.placeless
+    projected = 2 * num_keys * memory_dim * head_dim + 2 * tokens.queries * num_keys * head_dim
+    brought = queries_flops(tokens, head_dim, memory_dim)
+    return projected / (brought + queries_logits_flops(tokens, memory_dim))

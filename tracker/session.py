@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ..rules.numbers import whole_number
 from .loop import Array, Bank, Encoded, Loop, Step
-from .video import check_image, check_prompt
+from .media.video import check_image, check_prompt
 
 
 class Tracked(NamedTuple):
@@ -27,7 +27,7 @@ class Session:
     """One video's frames and objects, each object with a memory bank of its own.
 
     Frames are numbered as they come, from 0; objects have any name. What an object sees depends on its own
-    prompts alone. Where a method raises, the session is as it was before.
+    prompts alone. Where a method raises, the session is as it was before. One thread at a time may use it.
     Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4; the per-object memories of its
     `SAM2VideoPredictor`.
     """

@@ -13,7 +13,7 @@ from live_bytes import LiveBytes
 from memory_attention.accelerated import axial
 from memory_attention.accelerated.axial import axial_attention
 from memory_attention.accelerated.position import Places
-from memory_attention.rules.memory_space import memory_space_queries_flops
+from memory_attention.rules.memory_space import Tokens, queries_flops, queries_logits_flops
 from memory_attention.tolerances import bound
 
 
@@ -117,10 +117,10 @@ def test_a_flop_counter_sees_the_products_of_the_rules(threads):
     places, placeless, heads = Places(3, 5, 2, 100.0), 7, 2
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         axial_attention(*problem(0, places, placeless, heads), places, 4, 2)
-    queries, placed, width = 15, 30, MEMORY_DIM + 1
-    counted = memory_space_queries_flops(queries, placed, placeless, HEAD_DIM, MEMORY_DIM, (3, 5))
-    weighting = 2 * queries * (placed + placeless) * width
-    longest = 2 * width * width * (HEAD_DIM + placed + placeless)
+    tokens, width, keys = Tokens(15, 30, placeless, (3, 5)), MEMORY_DIM + 1, 30 + placeless
+    counted = queries_flops(tokens, HEAD_DIM, MEMORY_DIM) + queries_logits_flops(tokens, MEMORY_DIM)
+    weighting = 2 * 15 * keys * width
+    longest = 2 * width * width * (HEAD_DIM + keys)
     assert counter.get_total_flops() == heads * (counted + weighting + longest)
 
 
@@ -132,5 +132,6 @@ def test_objects_that_share_a_frame_share_its_queries(threads):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             axial_attention(*problem(0, places, 0, 1, frames_given, objects), places)
         totals.append(counter.get_total_flops())
-    once = memory_space_queries_flops(15, 30, 0, HEAD_DIM, MEMORY_DIM, (3, 5)) - 2 * 15 * (MEMORY_DIM + 1) * 2 * 30
-    assert totals[1] - totals[0] == (objects - 1) * (once + 2 * 15 * HEAD_DIM * (MEMORY_DIM + 1))
+    # Queries for keys without a place are there, though there are none.
+    once = queries_flops(Tokens(15, 30, 1, (3, 5)), HEAD_DIM, MEMORY_DIM)
+    assert totals[1] - totals[0] == (objects - 1) * once

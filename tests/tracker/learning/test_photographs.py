@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memory_attention.tracker.photographs import HELD_OUT, SHORTER_SIDE, TRAINING, photograph
+from memory_attention.tracker.learning.photographs import HELD_OUT, SHORTER_SIDE, TRAINING, photograph
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..rules.packages import require
+from ...rules.packages import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import whole_file
-from ..rules.numbers import whole_number
+from ...files import whole_file
+from ...rules.numbers import whole_number
 from .recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"

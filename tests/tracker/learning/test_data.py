@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from memory_attention.tracker.data import SIZE, Piece, draw_outline, draw_path, make_clip
-from memory_attention.tracker.photographs import HELD_OUT, TRAINING
+from memory_attention.tracker.learning.data import SIZE, Piece, draw_outline, draw_path, make_clip
+from memory_attention.tracker.learning.photographs import HELD_OUT, TRAINING
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -56,6 +56,6 @@ def test_outlines_have_the_area_of_their_radius() -> None:
 
 
 def _far_path():
-    from memory_attention.tracker.data import Path
+    from memory_attention.tracker.learning.data import Path
 
     return Path(np.full(2, 1000.0), np.zeros(2), np.zeros(2), 0, 0, bounded=False)

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from ..pictures.photographs import read_photograph
+from ...pictures.photographs import read_photograph
 
 HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
 TRAINING = (

@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..configs import Config
-from ..weights import PREFIX, Weights, draw_weights
-from . import numpy_ops
+from ...configs import Config
+from ...weights import PREFIX, Weights, draw_weights
+from .. import numpy_ops
+from ..network import FINE, Networks, network_shapes
 from .data import SIZE, make_clip
-from .network import FINE, Networks, network_shapes
 from .photographs import TRAINING
 
 SHARPNESS = 2.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from ..files import check_size
+from ...files import check_size
 from .frames import Frame, Frames, open_frames
 from .images import MAX_PIXELS
 from .masks import Objects, check_room, objects_of, read_mask, white_is_one
@@ -108,6 +108,8 @@ def objects_of_array(mask: Shaped[np.ndarray, "..."], objects: Sequence[int] | N
             f"mask has shape {mask.shape} and dtype {mask.dtype}, expected labels [H,W] (whole numbers), "
             "or [K,H,W] of 0 and 1"
         )
+    if mask.max() >= 2**31:
+        raise ValueError(f"mask has values up to {mask.max()}, expected less than 2³¹")
     if mask.ndim == 2:
         return objects_of(white_is_one(mask.astype(np.int64)), objects)
     if len(np.unique(mask[mask != 0])) > 1:

@@ -17,17 +17,17 @@ from rich.progress import TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..configs import load_config
-from ..console import progress_bar
-from ..weights import PREFIX
+from ...configs import load_config
+from ...console import progress_bar
+from ...weights import PREFIX
+from ..tracker import Tracker
+from ..weights import write_tracker
+from .checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
 from .data import make_clip
 from .initial import check_trainable, initial_weights
+from .log import COLUMNS, LOG, read_log, write_log
 from .photographs import TRAINING
 from .recipe import Recipe
-from .tracker import Tracker
-from .training_checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
-from .training_log import COLUMNS, LOG, read_log, write_log
-from .weights import write_tracker
 
 LEAST_AREA = 200
 LOCK = "training.lock"

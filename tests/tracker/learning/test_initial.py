@@ -5,7 +5,7 @@ import pytest
 
 from memory_attention.configs import load_config
 from memory_attention.tracker import initial_weights
-from memory_attention.tracker.initial import check_trainable
+from memory_attention.tracker.learning.initial import check_trainable
 from memory_attention.tracker.weights import tracker_shapes
 
 CONFIG = load_config("tracker")

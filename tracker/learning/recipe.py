@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ..rules.numbers import whole_number
+from ...rules.numbers import whole_number
 
 LEAST = {"seed": 0, "steps": 1, "frames": 2, "objects": 1, "span": 2, "warmup": 1, "average_over": 1}
 

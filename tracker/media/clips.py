@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ..rules.packages import require
+from ...rules.packages import require
 from .images import MAX_PIXELS, check_pixels
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
@@ -31,7 +31,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     with container:
         if not container.streams.video:
             raise ValueError(f"{path}: has no pictures, expected a video")
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ValueError(f"{path}: has pictures in a format that PyAV does not know, expected a video")
+        yield container, stream
 
 
 def clip_rate(path: Path) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from ..files import read_npz
+from ...files import read_npz
 from .clips import VIDEOS, clip_rate, read_clip
 from .images import IMAGES, MAX_PIXELS, check_colours, opened, pages, upright
 
@@ -153,6 +153,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: frames has shape {frames.shape}, expected [T,H,W,3] with at least two frames")
     if frames.dtype != np.uint8 and frames.dtype.kind != "f":
         raise ValueError(f"{path}: frames has dtype {frames.dtype}, expected uint8 or a floating dtype")
+    if frames.dtype == np.uint8 and frames.max() == 1:
+        raise ValueError(
+            f"{path}: frames has dtype uint8 and colours up to 1, expected up to 255, or floats 0 to 1"
+        )
     if frames.dtype.kind == "f" and not (frames.min() >= 0 and frames.max() <= 1):
         raise ValueError(
             f"{path}: frames has colours from {frames.min()} to {frames.max()}, expected 0 to 1 or uint8"

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_attention.tracker.colour_codes import codes_of, distinct
+from memory_attention.tracker.media.colour_codes import codes_of, distinct
 
 
 @given(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from memory_attention.tracker import masks as masks_module
-from memory_attention.tracker.masks import davis_palette, objects_of, read_mask
+from memory_attention.tracker.media import masks as masks_module
+from memory_attention.tracker.media.masks import davis_palette, objects_of, read_mask
 
 Image = pytest.importorskip("PIL.Image")
 ImageDraw = pytest.importorskip("PIL.ImageDraw")

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from memory_attention.tracker.images import opened
+from memory_attention.tracker.media.images import opened
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_attention.tracker import read_tracker, training, training_checkpoint, training_log
-from memory_attention.tracker.recipe import Recipe
-from memory_attention.tracker.training import train
-from memory_attention.tracker.training_checkpoint import CHECKPOINT, read_checkpoint
-from memory_attention.tracker.training_log import LOG, read_log
+from memory_attention.tracker import read_tracker
+from memory_attention.tracker.learning import checkpoint, log, training
+from memory_attention.tracker.learning.checkpoint import CHECKPOINT, read_checkpoint
+from memory_attention.tracker.learning.log import LOG, read_log
+from memory_attention.tracker.learning.recipe import Recipe
+from memory_attention.tracker.learning.training import train
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
 SHORT = Recipe(steps=3, frames=2, lengths=(2,), objects=1, warmup=2)
 SAVE_EVERY = 2
-TRACED = {module.__file__ for module in (training, training_log, training_checkpoint)}
+TRACED = {module.__file__ for module in (training, log, checkpoint)}
 
 
 @contextmanager

@@ -1,14 +1,20 @@
 """Video files: what was written is read again, frame by frame, and what is no video is refused in words."""
 
+import contextlib
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("av")
 Image = pytest.importorskip("PIL.Image")
 
-from memory_attention.tracker.clips import ClipWriter, clip_rate, read_clip  # noqa: E402
-from memory_attention.tracker.frames import open_frames  # noqa: E402
-from memory_attention.tracker.reading import read_video  # noqa: E402
+from memory_attention.tracker.media.clips import ClipWriter, clip_rate, read_clip  # noqa: E402
+from memory_attention.tracker.media.frames import open_frames  # noqa: E402
+from memory_attention.tracker.media.reading import read_video  # noqa: E402
 
 
 def scene(height, width, frames):
@@ -78,6 +84,29 @@ def test_what_is_no_video_is_refused(tmp_path):
         with pytest.raises(ValueError, match=rf"{name}: not a readable video") as raised:
             open_frames(tmp_path / name)
         assert "\n" not in str(raised.value)
+
+
+def test_pictures_of_an_unknown_format_are_named(tmp_path):
+    path = write(tmp_path / "video.mp4", scene(64, 96, 3))
+    content = path.read_bytes()
+    sample = content.index(b"stsd") + 16
+    path.write_bytes(content[:sample] + b"zzzz" + content[sample + 4 :])
+    with pytest.raises(ValueError, match="video.mp4: has pictures in a format that PyAV does not know"):
+        open_frames(path)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_is_in_the_file_it_is_read_or_refused(seed):
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "video.mp4", scene(64, 96, 3))
+        content = bytearray(path.read_bytes())
+        for place in rng.integers(0, len(content), rng.integers(1, 20)):
+            content[place] = rng.integers(0, 256)
+        path.write_bytes(content)
+        with contextlib.suppress(ValueError):
+            for frame in open_frames(path)[0]:
+                assert frame.image.shape[2] == 3
 
 
 def test_a_broken_frame_is_named(tmp_path):

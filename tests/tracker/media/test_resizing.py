@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from memory_attention.tolerances import BOUNDS
-from memory_attention.tracker.resizing import resampling_matrix, resize, resize_logits, resize_mask
+from memory_attention.tracker.media.resizing import resampling_matrix, resize, resize_logits, resize_mask
 
 LENGTHS = st.integers(1, 40)
 SIZES = st.tuples(LENGTHS, LENGTHS)

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_attention.tracker import read_tracker
-from memory_attention.tracker import training as training_module
-from memory_attention.tracker.recipe import Recipe
-from memory_attention.tracker.training import Training, train
-from memory_attention.tracker.training_checkpoint import CHECKPOINT
-from memory_attention.tracker.training_log import COLUMNS, LOG, read_log, write_log
+from memory_attention.tracker.learning import training as training_module
+from memory_attention.tracker.learning.checkpoint import CHECKPOINT
+from memory_attention.tracker.learning.log import COLUMNS, LOG, read_log, write_log
+from memory_attention.tracker.learning.recipe import Recipe
+from memory_attention.tracker.learning.training import Training, train
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from ..files import whole_file
+from ...files import whole_file
 
 LOG = "log.csv"
 COLUMNS = ("step", "seconds", "learning_rate", "loss", "iou")

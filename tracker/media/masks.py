@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from ..files import check_size
+from ...files import check_size
 from .colour_codes import codes_of, distinct
 from .edges import has_rings, is_soft, without_edges
 from .images import MAX_PIXELS, check_colours, is_lossy, opened, upright
