@@ -4,9 +4,10 @@ from ..rules.packages import require
 
 require("torch", "the memory attention of a running model")
 
+from .recording import record_module, recorded_by
 from .swapping import accelerate, restore
 
-__all__ = ["accelerate", "register", "restore", "unregister"]
+__all__ = ["accelerate", "record_module", "recorded_by", "register", "restore", "unregister"]
 
 
 def register() -> None:
