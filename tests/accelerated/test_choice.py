@@ -146,7 +146,7 @@ def test_queries_go_to_memory_space_where_it_is_so_much_less_work():
     for kernel in (None, "axial"):
         assert not choose_axial(full, grid, kernel, memory_space=False)
         assert not choose_axial(full._replace(dtype=torch.bfloat16), grid, kernel)
-        assert not choose_axial(full._replace(device=GPU), grid, kernel)
+        assert not choose_axial(full._replace(device=torch.device("mps")), grid, kernel)
         # Where memories are wider than heads, values are projected.
         assert not choose_axial(full._replace(memory_dim=300), grid, kernel)
 
