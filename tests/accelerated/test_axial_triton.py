@@ -12,6 +12,7 @@ triton = pytest.importorskip("triton", reason="Triton is for Linux only")
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
+from axial_problems import check_means, more_than_at_once  # noqa: E402
 from memory_attention.accelerated import axial_triton  # noqa: E402
 
 INTERPRETED = Path(__file__).with_name("interpreted_axial.py")
@@ -41,3 +42,10 @@ def test_it_compiles_for_a_card(monkeypatch, tmp_path, numbers, name):
     )
     assert compiled.metadata.shared < 164 * 1024
     assert ("mma.sync" in compiled.asm["ptx"]) == (numbers == "bfloat16")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("numbers", ["float32", "float16", "bfloat16"])
+def test_its_numbers_on_a_card(numbers):
+    for places, placeless, sizes in more_than_at_once(numbers):
+        check_means(axial_triton.axial_attention, places, placeless, numbers, "cuda", **sizes)
