@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from ..configs import Config
+from .ratios import FEWEST
 
 MOST_LOGIT_BYTES = 2**28
-"""Beyond so much for one N × M array the textbook formula, which needs several, is left out."""
+"""Beyond so much for one N × M array our slower ways are left out; the textbook formula needs several."""
+
+MOST_LOGITS = 7 * 64**4
+"""A case with more of them, over all objects, takes long: fewer turns, no first call, no truth."""
 
 RIVALS = ("fast", "transformers")
-"""Contenders in every case and every turn; the others sit out every other turn."""
+"""Contenders in every case and every turn; where all take part, the others sit out every other turn."""
 
 LEARN = (*RIVALS, "sam2", "accelerate")
 """Contenders with gradients; `plain` and `textbook` are forced at inference only."""
@@ -58,19 +62,23 @@ def cases(config: Config, quick: bool = False) -> list[Case]:
     side = config.grid[0]
     half, quarter = max(1, side // 2), max(1, side // 4)
     if quick:
-        return [Case(full, 1, half, others=True), Case(full, 3, half), Case(1, 1, half), Case(1, 1, side)]
+        return [Case(full, 1, half), Case(full, 3, quarter)]
     return [
-        Case(full, 1, side, others=True, compiled=True),
-        Case(1, 1, side, others=True),
+        Case(full, 1, side, others=True),
+        Case(1, 1, side),
         Case(2 * full + 1, 1, side),
-        Case(full, 1, side, frames=16),
         Case(full, 3, side),
-        Case(full, 1, half, others=True),
+        Case(full, 1, side, frames=16),
+        Case(full, 1, half, others=True, compiled=True),
         *(Case(full, objects, half) for objects in (3, 8)),
         Case(full, 1, half, gradients=True),
-        *(Case(memories, 1, quarter, others=True) for memories in (1, full)),
-        Case(full, 1, side - quarter),
+        Case(full, 1, quarter),
     ]
+
+
+def is_heavy(case: Case) -> bool:
+    """Whether one call takes tens of seconds."""
+    return _logits(case) > MOST_LOGITS
 
 
 def fits(case: Case, name: str, setting: Setting) -> bool:
@@ -78,12 +86,11 @@ def fits(case: Case, name: str, setting: Setting) -> bool:
     if case.gradients:
         return name in LEARN
     if name == "one by one":
-        return case.objects > 1 and case.frames == 1
+        return case.objects > 1 and case.frames == 1 and not is_heavy(case)
     if name in RIVALS or name == "fast compiled":
         return True
-    logits = case.grid**2 * (case.memories * case.grid**2) * case.objects
     size = 2 if setting.dtype in ("float16", "bfloat16") else 4
-    if name == "textbook" and (case.frames > 1 or logits * size > MOST_LOGIT_BYTES):
+    if name in ("plain", "textbook") and (case.frames > 1 or _logits(case) * size > MOST_LOGIT_BYTES):
         return False
     if name.endswith(" compiled"):
         return case.compiled or setting.compiled
@@ -91,6 +98,10 @@ def fits(case: Case, name: str, setting: Setting) -> bool:
 
 
 def turns_of(case: Case, turns: int) -> int:
-    """Fewer turns for what takes minutes."""
-    tokens = case.memories * case.objects * case.grid**4
-    return max(1, (turns + 1) // 2) if tokens > 7 * 64**4 else turns
+    """Fewer turns for what takes long, but as many as quartiles need."""
+    fewer = is_heavy(case) or case.objects > 1 or case.gradients
+    return min(turns, max(FEWEST, (turns + 1) // 2)) if fewer else turns
+
+
+def _logits(case: Case) -> int:
+    return case.memories * case.objects * case.grid**4

@@ -26,9 +26,12 @@ def bench(
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Ours too, and in every case, through torch.compile.")
     ] = False,
-    turns: Annotated[int, typer.Option(min=1, help="How often each contender has its turn.")] = 5,
+    turns: Annotated[
+        int | None, typer.Option(min=1, help="How often each contender has its turn [default: 5, quick 3]")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Half the grid, and one memory on all of it: half a minute.")
+        bool,
+        typer.Option("--quick", help="A frame on half the grid, objects on a quarter: half a minute."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of weights and inputs.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The JSON file to write after every case.")] = None,
@@ -47,6 +50,8 @@ def bench(
 
     if plot is not None:
         require("matplotlib", "the plot")
+        if quick:
+            raise ValueError("plot is set, and quick too, which sees nothing grow: expected one of them")
     for path in (output, plot):
         if path is not None:
             check_writable(path)
@@ -55,7 +60,7 @@ def bench(
         raise ValueError("resume is set, but output is not: expected the file to go on from")
     check_kernel(kernel)
     where = str(find_device(device))
-    setting = Setting(config, where, dtype, seed, turns, kernel, compiled)
+    setting = Setting(config, where, dtype, seed, turns or (3 if quick else 5), kernel, compiled)
     names, missing = available(load_config(config), where, compiled)
     for name, reason in missing.items():
         with_it = ", and with it every ratio" if name == PEER else ""

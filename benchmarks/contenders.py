@@ -33,7 +33,12 @@ PEER = "transformers"
 SHARES = ("fast", "fast compiled", "one by one", "reference")
 """Contenders that are given a frame once for all objects; there is no other way to call the others."""
 
-PACKAGES = {PEER: ("transformers",), "accelerate": ("transformers",), "sam2": ("sam2", "iopath")}
+PACKAGES = {
+    PEER: ("transformers",),
+    "accelerate": ("transformers",),
+    "sam2": ("sam2", "iopath"),
+    "onnx": ("onnx", "onnxruntime"),
+}
 
 
 @dataclass
@@ -51,7 +56,7 @@ def available(config: Config, device: str, compiled: bool) -> tuple[list[str], d
     """The contenders that this machine has, and in a word why it lacks each of the others."""
     missing = {name: reason for name in CONTENDERS if (reason := _lack(name.removesuffix(" compiled"), config))}
     if device != "cpu":
-        missing["reference"] = "it is NumPy's"
+        missing |= {"reference": "it is NumPy's", "onnx": "it runs on the CPU"}
     unasked = () if compiled else ("fast compiled",)
     return [name for name in CONTENDERS if name not in (*missing, *unasked)], missing
 

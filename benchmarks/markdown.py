@@ -11,6 +11,12 @@ from .contenders import PEER
 from .table import faster
 
 RESULTS = Path("benchmarks/results")
+VERSIONS = {
+    "python": "Python",
+    "torch": "PyTorch",
+    "transformers": "`transformers`",
+    "onnxruntime": "onnxruntime",
+}
 
 
 def speed_table(result: dict[str, Any]) -> str:
@@ -23,14 +29,31 @@ def speed_table(result: dict[str, Any]) -> str:
     return _table(["float32, two cores", "against `transformers`", "the floor's rate", "MB, theirs"], rows)
 
 
-def contenders_table(result: dict[str, Any]) -> str:
-    """A row for every contender of the first case."""
-    case = result["cases"][0]
+def contenders_tables(result: dict[str, Any]) -> list[str]:
+    """A row for every contender, in each case that has them all."""
+    return [_contenders_table(case) for case in result["cases"] if case["others"]]
+
+
+def _contenders_table(case: dict[str, Any]) -> str:
     rows = [
         [f"`{name}`", f"{row['time']:.2f}", times(row) if name != PEER else "", f"{row['error']:.2e}"]
         for name, row in case["contenders"].items()
     ]
     return _table([case["name"], "seconds", "against `transformers`", "error"], rows)
+
+
+def versions_table(result: dict[str, Any]) -> str:
+    """A row for every combination of versions in which the suite ran."""
+    rows = []
+    for said in result["combinations"]:
+        if "tests" in said:
+            wrong = said["failures"] + said["errors"]
+            passed = f"{said['tests'] - said['skipped'] - wrong} passed"
+            counts = f"{passed}, {wrong} failed" if wrong else passed
+            rows.append(
+                [*(said.get(name, "") for name in ("python", "torch", "transformers", "onnxruntime")), counts]
+            )
+    return _table(["Python", "PyTorch", "`transformers`", "onnxruntime", "tests"], rows)
 
 
 def kept_keys_text(figures: dict[str, Any]) -> str:
@@ -57,7 +80,10 @@ def main() -> None:
     """Print every table."""
     speed = json.loads((RESULTS / "speed.json").read_text())
     kept = json.loads((RESULTS / "kept_keys.json").read_text())
-    print(speed_table(speed), contenders_table(speed), kept_keys_text(kept), sep="\n\n")
+    print(speed_table(speed), *contenders_tables(speed), kept_keys_text(kept), sep="\n\n")
+    versions = RESULTS / "versions.json"
+    if versions.is_file():
+        print("", versions_table(json.loads(versions.read_text())), sep="\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 from ..configs import Config, load_config
 from ..inputs import Inputs, draw_inputs
 from ..model import load
-from .cases import RIVALS, Case, Setting, fits, turns_of
+from .cases import RIVALS, Case, Setting, fits, is_heavy, turns_of
 from .contenders import PEER, Contender, build_contender, one_frame
 from .floor import attention_alone, matrix_product, matrix_side, needed, needed_by_attention
 from .memory import peak_memory
@@ -73,9 +73,8 @@ def measure(
 
 
 def fits_memory(case: Case, name: str) -> bool:
-    """Whose peak memory is measured: a process each, so not where it is known or would take long."""
-    alone = case.frames == case.objects == 1 and not case.gradients
-    return alone and (name in RIVALS or (name in ("textbook", "sam2") and not case.compiled))
+    """Whose peak memory is measured: a process each, so not where it would take long."""
+    return case.frames == case.objects == 1 and not case.gradients and not is_heavy(case) and name in RIVALS
 
 
 def rows_of(case: Case, seconds: Seconds) -> dict[str, dict[str, Any]]:
@@ -122,13 +121,13 @@ def _timed(
             return videos(contenders, measures, config, case, setting, clock, progress), {}
         calls = {name: one_frame(contender, inputs, case.gradients) for name, contender in contenders.items()}
         results = {}
-        for name, call in calls.items():
+        for name, call in () if is_heavy(case) else calls.items():
             progress(f"{case.name}: first call of {name}")
             results[name] = contenders[name].to_numpy(call())
         if case.objects == 1 and not case.gradients:
             measures["attention"] = attention_alone(config, case, setting)
         turns = turns_of(case, setting.turns)
-        sit_out = [name for name in (*names, "attention") if name not in RIVALS]
+        sit_out = [name for name in (*names, "attention") if case.others and name not in RIVALS]
 
         def tell(step: str) -> None:
             progress(f"{case.name}: {step}")

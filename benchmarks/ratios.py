@@ -14,12 +14,12 @@ class Ratio(NamedTuple):
     median: float
     lower: float
     upper: float
-    count: int
+    pairs: int
 
     @property
     def noisy(self) -> bool:
         """Whether half of the ratios are spread wider than their median is away from 1."""
-        return self.count < FEWEST or self.upper - self.lower > abs(self.median - 1)
+        return self.pairs < FEWEST or self.upper - self.lower > abs(self.median - 1)
 
 
 def paired_ratios(others: Sequence[float | None], own: Sequence[float | None]) -> list[float]:

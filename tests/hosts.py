@@ -1,5 +1,7 @@
 """Small random models of other programs, nothing in them at its default, and clips to run through them."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -159,6 +161,43 @@ def frame_inputs(tokens, channels=128, objects=1, memories=2, pointers=3, seed=0
 
     seen = memories * tokens + pointers
     return draw(tokens, channels), draw(seen, 64), draw(tokens, channels), draw(seen, 64), pointers
+
+
+class Holder(nn.Module):
+    """The least that holds a memory attention: it calls it as the host does."""
+
+    def __init__(self, memory_attention):
+        super().__init__()
+        self.memory_attention = memory_attention
+
+    def forward(self, curr, memory, curr_pos, memory_pos, pointers):
+        return self.memory_attention(
+            current_vision_features=curr,
+            current_vision_position_embeddings=curr_pos,
+            memory=memory,
+            memory_posision_embeddings=memory_pos,
+            num_object_pointer_tokens=pointers,
+        )
+
+
+def holder(host=None, make_config=sam2_config, **changes):
+    """The host's memory attention with random weights, held as its model holds it; of SAM 2 without a `host`."""
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMemoryAttention
+
+    config, host = make_config(**changes), host or Sam2VideoMemoryAttention
+    config._attn_implementation = "sdpa"
+    return Holder(randomise(host(config), 3))
+
+
+def both(**changes):
+    """The same model twice, the second with ours."""
+    own = holder(**changes)
+    return own, ma.accelerate(copy.deepcopy(own))
+
+
+def wrong(result, truth):
+    """The largest error, relative to the largest number."""
+    return float((result - truth).detach().abs().max() / truth.detach().abs().max())
 
 
 def check_refused_as_it_was(model, message):

@@ -124,28 +124,30 @@ class Loop:
         tokens = _as_tokens(encoded.features)
         if prompts is not None:
             return self._remembered(Step(frame, prompts=prompts), encoded, bank.first_frame(tokens))
-        step, _ = self._seen(bank, frame, tokens, backwards)
-        return self._remembered(step, encoded, self.attention(*step.seen))
+        seen, found = self._seen(bank, frame, tokens, backwards)
+        return self._remembered(_tracked(frame, seen, found), encoded, self.attention(*seen))
 
     def look_together(
         self, banks: Sequence[Bank], frame: int, encoded: Encoded, backwards: bool = False
     ) -> list[tuple[Step, dict[str, Array]]]:
         """`look` for the object of each bank; those that see equally long memories are one batch."""
         tokens = _as_tokens(encoded.features)
-        steps, seen = zip(*(self._seen(bank, frame, tokens, backwards) for bank in banks), strict=True)
-        attended = self.attend_to_each(self.attention, tokens, self.position, seen, self.config.grid)
+        looks = [self._seen(bank, frame, tokens, backwards) for bank in banks]
+        steps = [_tracked(frame, seen, found) for seen, found in looks]
+        every = [found for _, found in looks]
+        attended = self.attend_to_each(self.attention, tokens, self.position, every, self.config.grid)
         return [self._remembered(step, encoded, each) for step, each in zip(steps, attended, strict=True)]
 
     def _seen(
         self, bank: Bank, frame: int, tokens: Float[Array, "N K C"], backwards: bool
-    ) -> tuple[Step, MemoryTokens]:
+    ) -> tuple[Inputs, MemoryTokens]:
         # A stream without an end: positions in time then mean the same in short clips and long ones.
         found = bank.tokens(frame, num_frames=None, backwards=backwards)
         if self.forgetful:
             found = found._replace(memory=0 * found.memory)
         position = self.ops.expand(self.position, tokens.shape)
         seen = Inputs(tokens, found.memory, position, found.memory_pos, found.num_obj_ptr_tokens, self.config.grid)
-        return Step(frame, None, seen, found.memory_frames, found.pointer_frames), found
+        return seen, found
 
     def _remembered(
         self, step: Step, encoded: Encoded, attended: Float[Array, "N K C"]
@@ -162,6 +164,10 @@ class Loop:
             "conditioning": step.prompts is not None,
             "absent": ~(mask > 0.5).any(-1).any(-1),
         }
+
+
+def _tracked(frame: int, seen: Inputs, found: MemoryTokens) -> Step:
+    return Step(frame, None, seen, found.memory_frames, found.pointer_frames)
 
 
 def _as_tokens(features: Float[Array, "K h w C"]) -> Float[Array, "N K C"]:

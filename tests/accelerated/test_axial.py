@@ -97,7 +97,7 @@ def test_nan_goes_on_to_whom_it_reaches(where):
 @pytest.mark.parametrize("scale", [1.0, 1e3])
 def test_a_thread_holds_no_more_than_its_block_and_tile(scale, threads):
     threads(1)
-    places, block, side = Places(20, 30, 4, 100.0), 32, 5
+    places, block, side = Places(20, 30, 4, 100.0), 128, 8
     query, *given_ = (x.float() for x in problem(0, places, 0))
     with torch.no_grad(), LiveBytes(query, *given_) as live:
         axial_attention(query * scale, *given_, places, block, side)

@@ -6,7 +6,7 @@ import torch
 
 import memory_attention as ma
 from memory_attention.benchmarks.cases import Case, Setting
-from memory_attention.benchmarks.contenders import available, build_contender, one_frame
+from memory_attention.benchmarks.contenders import PACKAGES, available, build_contender, one_frame
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 
@@ -63,7 +63,7 @@ def test_who_is_missing_is_named_in_a_word(monkeypatch):
     assert missing["transformers compiled"] == "transformers is not installed"
     assert missing["sam2"] == "sam2 is not installed"
     names, missing = available(ma.load_config("tiny"), "cuda", compiled=True)
-    assert missing["reference"] == "it is NumPy's"
+    assert (missing["reference"], missing["onnx"]) == ("it is NumPy's", "it runs on the CPU")
     assert "fast compiled" in names
 
 
@@ -76,6 +76,7 @@ def test_a_registered_backend_of_that_name_is_onnx(monkeypatch):
 
     config = ma.load_config("tiny")
     monkeypatch.setattr("memory_attention.backends.finding._registered", {"onnx": Backend()})
+    monkeypatch.setitem(PACKAGES, "onnx", ("numpy",))
     names, missing = available(config, "cpu", compiled=False)
     assert "onnx" in names
     assert "onnx" not in missing

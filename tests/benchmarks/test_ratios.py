@@ -14,7 +14,7 @@ def test_ratios_are_of_the_same_turn():
 
 def test_the_median_of_the_ratios_is_not_the_ratio_of_the_medians():
     found = ratio_of(paired_ratios([2.0, 8.0, 3.0], [1.0, 2.0, 3.0]))
-    assert (found.median, found.lower, found.upper, found.count) == (2.0, 1.5, 3.0, 3)
+    assert (found.median, found.lower, found.upper, found.pairs) == (2.0, 1.5, 3.0, 3)
 
 
 def test_quartiles_lie_between_ranks():
