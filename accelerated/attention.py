@@ -1,5 +1,7 @@
 """Step 3: queries look at keys and take the mean of the values, weighted by softmax."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -127,14 +129,14 @@ class Attention(nn.Module):
     def _places(
         self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
     ) -> Places | None:
-        """Where queries and keys are, if that matters."""
+        """Where queries and keys are; here that does not matter."""
         return None
 
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        places: Places | None,
+        places: Any,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:

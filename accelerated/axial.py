@@ -80,7 +80,7 @@ def axial_attention(
         for b in range(len(objects)) if len(query) == 1 else [frame]:
             softmax = OnlineSoftmax(scaled, value_memory.shape[-1], is_bounded(scaled, longest_keys[b][h]))
             for tile in objects[b].tiles:
-                softmax.add(_logits(tile, *turned, room[-1]), tile.values)
+                softmax.add(_logits(tile, turned, room[-1]), tile.values)
             for keys, values in objects[b].placeless:
                 softmax.add(keys @ unturned, values)
             result[b, h, rows] = softmax.mean()
@@ -153,11 +153,9 @@ def _longest_keys(memories: _Memories, key_parts: Float[Tensor, "H K+1 d"]) -> F
     return torch.stack(squares).amax(dim=0).clamp(min=0).sqrt()
 
 
-def _logits(
-    tile: _Tile, u: Float[Tensor, "w K+1 n"], v: Float[Tensor, "h K+1 n"], room: Tensor
-) -> Float[Tensor, "r*F*c n"]:
+def _logits(tile: _Tile, turned: list[Float[Tensor, "_ K+1 n"]], room: Tensor) -> Float[Tensor, "r*F*c n"]:
     """(u_x + v_y) · [m, 1] for the memories of a tile, written to the beginning of `room`."""
-    height, frames, width, _ = tile.keys.shape
+    (u, v), (height, frames, width, _) = turned, tile.keys.shape
     logits = room[: len(tile.values) * u.shape[-1]].view(height, frames, width, -1)
     torch.bmm(tile.keys.flatten(1, 2), v[tile.rows], out=logits.flatten(1, 2))
     # The same, column by column.
