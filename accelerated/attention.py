@@ -10,10 +10,9 @@ from ..configs.schema import check_head_widths
 from ..rules.contract import check_pointers
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.record import Record, unrecorded
-from .axial import axial_attention
-from .choice import Form
-from .kernels import scaled_dot_product_attention
+from .kernels import axial_attention, scaled_dot_product_attention
 from .position import Places, rotary_table_for, rotate
+from .problem import Form
 from .ways import queries_go_to_memory_space, way_of_attention
 
 
@@ -34,6 +33,7 @@ def attend_in_memory_space(
     weight: Float[Tensor, "C K"],
     bias: Float[Tensor, " C"],
     kernel: str = "pytorch",
+    forced: bool = True,
 ) -> Float[Tensor, "B H N d"]:
     """Attend to the values memory Wᵀ + b without computing them: weight the memories, then project their mean.
 
@@ -41,7 +41,8 @@ def attend_in_memory_space(
     """
     heads = key.shape[1]
     value = memory.to(query.dtype)[:, None].expand(-1, heads, -1, -1)
-    return project_mean(scaled_dot_product_attention(query, key, value, kernel=kernel), weight, bias)
+    mean = scaled_dot_product_attention(query, key, value, kernel=kernel, forced=forced)
+    return project_mean(mean, weight, bias)
 
 
 def project_mean(
@@ -103,14 +104,15 @@ class Attention(nn.Module):
             heads = project_mean(mean, self.v_proj.weight, self.v_proj.bias)
             return self.out_proj(merge_heads(heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
-        form = self._form(query, key, v, record)
+        form = self._form(query, key, v, record, places)
         value = v if form.memory_space else record("v", split_heads(self.v_proj(v), self.num_heads))
         query, key = self._encode(query, key, places, record, form.in_place)
+        kernel = form.kernel, self.kernel is not None
         if form.memory_space:
-            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
+            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, *kernel)
         else:
             dropout = self.dropout_p if self.training else 0.0
-            heads = scaled_dot_product_attention(query, key, value, dropout, form.kernel)
+            heads = scaled_dot_product_attention(query, key, value, dropout, *kernel)
         return record("out", self.out_proj(record("attended", merge_heads(heads))))
 
     def _form(
@@ -119,9 +121,10 @@ class Attention(nn.Module):
         key: Float[Tensor, "B H M d"],
         v: Float[Tensor, "B M K"],
         record: Record = unrecorded,
+        places: Places | None = None,
     ) -> Form:
         """Which way this call takes."""
-        return way_of_attention(self, query, key, v, record)
+        return way_of_attention(self, query, key, v, record, places)
 
     def _places(
         self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None

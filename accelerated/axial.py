@@ -56,8 +56,7 @@ def axial_attention(
     frames a thread; the result depends on them by rounding only.
     """
     heads, num_queries, head_dim = query.shape[1:]
-    # What each channel of a memory, and the bias, adds to the key of a head.
-    key_parts = torch.cat([weight, bias[:, None]], dim=1).unflatten(0, (heads, head_dim)).mT
+    key_parts = parts_of_keys(weight, bias, heads)
     if places is not None:
         query = rotate(query, rotary_table_for(query, places.height, places.width, places.theta))
     tables = axial_tables(key_parts, places)
@@ -90,6 +89,11 @@ def axial_attention(
     first = range(0, num_queries, block)
     spread(attend, [(frame, h, row) for frame in range(len(query)) for h in range(heads) for row in first])
     return result
+
+
+def parts_of_keys(weight: Float[Tensor, "C K"], bias: Float[Tensor, " C"], heads: int) -> Float[Tensor, "H K+1 d"]:
+    """What each channel of a memory, and the bias, adds to the key of a head."""
+    return torch.cat([weight, bias[:, None]], dim=1).unflatten(0, (heads, -1)).mT
 
 
 def axial_tables(key_parts: Float[Tensor, "H K+1 d"], places: Places | None) -> list[Float[Tensor, "H _ K+1 d/2"]]:
