@@ -50,6 +50,7 @@ def test_in_a_running_model(monkeypatch, tmp_path, capfd):
         box = {"point_coords": torch.tensor([[[[20.0, 30.0], [70.0, 80.0]]]])}
         session.add_point_inputs(0, 0, box | {"point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32)})
         session.obj_with_new_inputs = [1]
+        names["model"](session, frame_idx=0)
         return session
 
     code = re.search(r"<!-- path: run -->\n```python\n(.*?)```", README, re.DOTALL)[1]
