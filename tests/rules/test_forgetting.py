@@ -21,6 +21,25 @@ def test_what_is_forgotten_is_never_seen(story: Story, data: st.DataObject) -> N
             content = (data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.sampled_from([0.0, 0.7])))
             full.add(frame, *content)
             lean.add(frame, *content)
+        if data.draw(st.booleans()):
+            # With the frame itself in the bank.
+            lean.forget(frame)
+
+
+@given(stories(), st.data())
+def test_frames_from_there_on_may_be_done_anew(story: Story, data: st.DataObject) -> None:
+    """What is forgotten follows from the past alone: the frame itself and those after it may change."""
+    full, lean = Bank(story), Bank(story)
+    lean.forget(story.frame)
+    turns = range(story.frame, -1, -1) if story.backwards else range(story.frame, story.num_frames)
+    for frame in turns:
+        full.remove(frame)
+        lean.remove(frame)
+    for frame in turns:
+        assert lean.choose(frame) == full.choose(frame)
+        content = (data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.sampled_from([0.0, 0.7])))
+        full.add(frame, *content)
+        lean.add(frame, *content)
 
 
 @given(stories())
