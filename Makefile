@@ -3,8 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := build/installed
+# SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
+SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test lint types thorough gpu clean
+.PHONY: demo test lint types thorough gpu gpu-wheels versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
@@ -33,8 +35,14 @@ thorough: .venv/ready
 # What only a GPU can say, with the machine's own Python and PyTorch; results go to benchmarks/results/.
 gpu:
 	rm -rf build
-	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --target $(INSTALLED) .
+	$(PYTHON) benchmarks/gpu_needs.py $(INSTALLED)
+	PYTHONPATH=$(INSTALLED) $(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --target $(INSTALLED) .
 	PYTHONPATH=$(INSTALLED) HYPOTHESIS_PROFILE=gpu $(PYTHON) -m memory_attention.benchmarks.gpu
+
+# For a machine without a network: what its Python 3.12 may lack beside torch, numpy, transformers, hypothesis, pytest.
+gpu-wheels:
+	$(PYTHON) -m pip download --quiet --constraint constraints.txt --only-binary :all: --python-version 3.12 \
+		--dest wheels setuptools pydantic jaxtyping typer rich pyyaml safetensors
 
 # torch goes first and by its exact version, so that pip takes no other build of it.
 .venv/ready: constraints.txt pyproject.toml
@@ -44,7 +52,12 @@ gpu:
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip setuptools
 	$(BIN)/pip install --quiet $$(grep '^torch==' constraints.txt)
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[all]'
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --no-deps $(SAM2)
 	touch $@
 
+# The suite in a fresh environment for each listed combination of versions; some gigabytes and an hour.
+versions: .venv/ready
+	HYPOTHESIS_PROFILE=gpu OMP_NUM_THREADS=1 $(BIN)/python -m memory_attention.benchmarks.versions
+
 clean:
-	rm -rf .venv build demo-output *.egg-info
+	rm -rf .venv build wheels demo-output *.egg-info

@@ -8,10 +8,11 @@ from ..configs.schema import check_head_widths
 from ..rules.contract import check_pointers
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.record import Record, unrecorded
+from .axial import axial_attention
 from .choice import Form
 from .kernels import scaled_dot_product_attention
-from .position import rotary_table_for, rotate
-from .ways import way_of_attention
+from .position import Places, rotary_table_for, rotate
+from .ways import queries_go_to_memory_space, way_of_attention
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -38,7 +39,14 @@ def attend_in_memory_space(
     """
     heads = key.shape[1]
     value = memory.to(query.dtype)[:, None].expand(-1, heads, -1, -1)
-    mean = scaled_dot_product_attention(query, key, value, kernel=kernel)
+    return project_mean(scaled_dot_product_attention(query, key, value, kernel=kernel), weight, bias)
+
+
+def project_mean(
+    mean: Float[Tensor, "B H N K"], weight: Float[Tensor, "C K"], bias: Float[Tensor, " C"]
+) -> Float[Tensor, "B H N d"]:
+    """Bring each head's means of memories to the values' space."""
+    heads = mean.shape[1]
     return mean @ weight.unflatten(0, (heads, -1)).mT.to(mean.dtype) + bias.view(heads, 1, -1).to(mean.dtype)
 
 
@@ -87,10 +95,15 @@ class Attention(nn.Module):
         `v_proj`, the values are projected.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
+        places = self._places(q.shape[1], k.shape[1], num_k_exclude_rope, grid)
+        if queries_go_to_memory_space(self, query, k, v, places, record):
+            mean = axial_attention(query, k, v, self.k_proj.weight, self.k_proj.bias, places)
+            heads = project_mean(mean, self.v_proj.weight, self.v_proj.bias)
+            return self.out_proj(merge_heads(heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
         form = self._form(query, key, v, record)
         value = v if form.memory_space else record("v", split_heads(self.v_proj(v), self.num_heads))
-        query, key = self._encode(query, key, num_k_exclude_rope, grid, record, form.in_place)
+        query, key = self._encode(query, key, places, record, form.in_place)
         if form.memory_space:
             heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
         else:
@@ -108,12 +121,17 @@ class Attention(nn.Module):
         """Which way this call takes."""
         return way_of_attention(self, query, key, v, record)
 
+    def _places(
+        self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
+    ) -> Places | None:
+        """Where queries and keys are, if that matters."""
+        return None
+
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        num_k_exclude_rope: int,
-        grid: tuple[int, int] | None,
+        places: Places | None,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
@@ -144,26 +162,29 @@ class RoPEAttention(Attention):
         self.rope_k_repeat = rope_k_repeat
         self.feat_sizes = check_grid(feat_sizes, "feat_sizes")
 
+    def _places(
+        self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
+    ) -> Places:
+        """Every query and key has its place, but the last `num_k_exclude_rope` keys: each frame's are one grid."""
+        height, width = grid_of(num_queries, grid, self.feat_sizes)
+        check_pointers(num_k_exclude_rope, num_keys)
+        frames = frames_of_keys(num_keys - num_k_exclude_rope, num_queries, self.rope_k_repeat)
+        return Places(height, width, frames, self.rope_theta)
+
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        num_k_exclude_rope: int,
-        grid: tuple[int, int] | None,
+        places: Places | None,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
-        """Rotate every query, and every key but the last `num_k_exclude_rope`: each frame's keys as one grid.
-
-        `in_place` writes the rotated keys over `key`.
-        """
+        """Rotate every query, and every key that has a place. `in_place` writes the rotated keys over `key`."""
+        assert places is not None
+        height, width, frames, theta = places
         num_queries = query.shape[-2]
-        height, width = grid_of(num_queries, grid, self.feat_sizes)
-        check_pointers(num_k_exclude_rope, key.shape[-2])
-        num_rotated = key.shape[-2] - num_k_exclude_rope
-        frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
-
-        table = rotary_table_for(query, height, width, self.rope_theta)
+        num_rotated = frames * num_queries
+        table = rotary_table_for(query, height, width, theta)
         query = record("q_rotated", rotate(query, table))
         framed = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
         if in_place:

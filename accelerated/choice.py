@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 import torch
 
-from ..rules.memory_space import memory_space_saves
+from ..rules.memory_space import Tokens, memory_space_saves, queries_gain
 from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
+from .position import Places
 
 FEW_LOGITS = 2**21
 """Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
+
+
+LEAST_GAIN = 1.2
+"""Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
 
 
 class Form(NamedTuple):
@@ -64,6 +69,21 @@ def choose_form(
     large = problem.batch * problem.heads * problem.queries * problem.keys >= FEW_LOGITS
     in_memory_space = problem.saves and tiles and large if memory_space is None else memory_space
     return Form(in_memory_space, "tiled" if in_memory_space and tiles and large else "pytorch")
+
+
+def choose_axial(
+    problem: Problem, places: Places | None, kernel: str | None = None, memory_space: bool | None = None
+) -> bool:
+    """Whether queries go to memory space too: where large problems' values do, and it is so much less work."""
+    if kernel not in (None, "axial") or not takes_tiles(problem.dtype, problem.device):
+        return False
+    form = choose_form(problem, kernel, memory_space)
+    if kernel == "axial":
+        return form.memory_space
+    height, width, frames, _ = places or (0, 0, 0, 0.0)
+    placed = frames * height * width
+    tokens = Tokens(problem.queries, placed, problem.keys - placed, (height, width))
+    return form == Form(True, "tiled") and queries_gain(tokens, problem.head_dim, problem.memory_dim) > LEAST_GAIN
 
 
 @functools.lru_cache(maxsize=256)

@@ -27,8 +27,11 @@ BACKENDS = {
 _switching = threading.Lock()
 """`sdpa_kernel` sets flags of the whole process, and two at a time would restore each other's."""
 
-KERNELS = ("pytorch", *BACKENDS, "tiled", "flex", "textbook")
-"""`pytorch` lets PyTorch pick among its four (flash to math); `tiled` is ours, for CPUs."""
+KERNELS = ("pytorch", *BACKENDS, "tiled", "axial", "flex", "textbook")
+"""`pytorch` lets PyTorch pick among its four (flash to math); `tiled` and `axial` are ours, for CPUs.
+
+`axial` takes queries in memory space, where values are; keys that are projected go to `tiled`.
+"""
 
 
 def scaled_dot_product_attention(
@@ -49,8 +52,8 @@ def scaled_dot_product_attention(
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     if dropout and kernel not in BACKENDS:
         raise ValueError(f"kernel is {kernel!r}, which knows no dropout")
-    if kernel == "tiled":
-        _check_tiles(query, key, value)
+    if kernel in ("tiled", "axial"):
+        _check_tiles(kernel, query, key, value)
         return tiled_attention(query, key, value)
     if kernel == "textbook":
         return textbook_attention(query, key, value)
@@ -99,17 +102,19 @@ def takes_tiles(dtype: torch.dtype, device: torch.device) -> bool:
     return device.type == "cpu" and dtype in (torch.float32, torch.float64)
 
 
-def _check_tiles(query: Tensor, key: Tensor, value: Tensor) -> None:
-    """Raise `ValueError` where the tiled kernel would be wrong."""
+def _check_tiles(kernel: str, query: Tensor, key: Tensor, value: Tensor) -> None:
+    """Raise `ValueError` where one of our kernels would be wrong."""
     if not takes_tiles(query.dtype, query.device):
         raise ValueError(
-            "kernel is 'tiled', which takes float32 and float64 on the CPU, "
+            f"kernel is {kernel!r}, which takes float32 and float64 on the CPU, "
             f"but this is {query.dtype} on {query.device.type}"
         )
     if is_traced(query):
-        raise ValueError("kernel is 'tiled', which no compiler or tracer sees: leave the choice open to compile")
+        raise ValueError(
+            f"kernel is {kernel!r}, which no compiler or tracer sees: leave the choice open to compile"
+        )
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value)):
-        raise ValueError("kernel is 'tiled', which gives no gradients: use torch.no_grad, or another kernel")
+        raise ValueError(f"kernel is {kernel!r}, which gives no gradients: use torch.no_grad, or another kernel")
 
 
 @functools.cache

@@ -9,9 +9,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..rules.record import Record, unrecorded
-from .choice import PLAIN, Form, Problem, choose_form
+from .choice import PLAIN, Form, Problem, choose_axial, choose_form
 from .norm import LayerNorm
+from .position import Places
 from .tracing import is_derived_forwards, is_hooked, is_plain_linear, is_traced, refuse_torchscripts_export
+
+
+def queries_go_to_memory_space(
+    attention: nn.Module,
+    query: Float[Tensor, "#B H N d"],
+    k: Float[Tensor, "B M K"],
+    v: Float[Tensor, "B M K"],
+    places: Places | None,
+    record: Record,
+) -> bool:
+    """Whether keys need not be projected: for inference, where nobody would miss keys or values."""
+    if attention.training or record is not unrecorded or is_derived_forwards() or is_traced(query, k, v):
+        return False
+    projections = attention.k_proj, attention.v_proj
+    if not all(map(is_plain_linear, projections)):
+        return False
+    if _learns(query, k, v, *(parameter for each in projections for parameter in each.parameters())):
+        return False
+    heads, num_queries, head_dim = query.shape[1:]
+    problem = Problem(len(k), heads, num_queries, k.shape[1], head_dim, v.shape[-1], query.dtype, query.device)
+    return choose_axial(problem, places, attention.kernel, attention.memory_space)
 
 
 def way_of_attention(

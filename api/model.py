@@ -201,7 +201,5 @@ def load(
     parsed = load_config(config)
     if not is_whole_number(seed) or seed < 0:
         raise ValueError(f"seed is {seed!r}, expected a whole number that is not negative")
-    if weights is not None and not isinstance(weights, str | os.PathLike | Mapping):
-        raise TypeError(f"weights is {type(weights).__name__}, expected a path, a mapping of names, or none")
     parameters = draw_weights(parsed, operator.index(seed)) if weights is None else read_weights(weights, parsed)
     return Model(parsed, parameters, backend, device, dtype, kernel, compiled, check_numbers)

@@ -37,11 +37,11 @@ def bench_runs(device: str, card: str) -> list[list[str]]:
     ]
 
 
-def run_suite(words: Sequence[str], seconds: float, folder: Path) -> dict[str, Any]:
-    """Run pytest for so many seconds at most, and count what it said."""
+def run_suite(words: Sequence[str], seconds: float, folder: Path, python: str = sys.executable) -> dict[str, Any]:
+    """Run that Python's pytest for so many seconds at most, and count what it said."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *words]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *words]
     ended = _run(command, seconds)
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     failed: list[str] = []

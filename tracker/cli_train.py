@@ -10,8 +10,8 @@ import typer
 from ..console import console, stderr
 from ..files import check_folder
 from ..rules.packages import require
+from .learning.log import LOG, read_log
 from .options import FolderOption
-from .training_log import LOG, read_log
 
 
 def train(
@@ -24,9 +24,9 @@ def train(
     require("torch", "training")
     require("skimage", "training")
     from ..pictures.figures import save
+    from .learning.recipe import Recipe
+    from .learning.training import train as run_training
     from .plots import draw_training_log
-    from .recipe import Recipe
-    from .training import train as run_training
 
     check_folder(output)
     recipe = Recipe(config=config, seed=seed)

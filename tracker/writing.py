@@ -15,9 +15,9 @@ from jaxtyping import Float, Int, UInt8
 
 from ..files import usual_permissions, whole_file
 from ..pictures.outlines import overlay
-from .clips import ClipWriter
-from .masks import davis_palette
-from .resizing import resize
+from .media.clips import ClipWriter
+from .media.masks import davis_palette
+from .media.resizing import resize
 from .tracked import TrackedVideo
 
 MADE_BY = "memory-attention"
@@ -150,7 +150,7 @@ def check_own_masks(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise NotADirectoryError(f"output: {folder} is a file, expected a folder")
-    from .images import opened
+    from .media.images import opened
 
     for path in folder.iterdir():
         try:

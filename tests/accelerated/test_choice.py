@@ -3,7 +3,9 @@
 import torch
 
 from memory_attention.accelerated import choice
-from memory_attention.accelerated.choice import PLAIN, Form, Problem, choose_form, fastest_form
+from memory_attention.accelerated.choice import PLAIN, Form, Problem, choose_axial, choose_form, fastest_form
+from memory_attention.accelerated.position import Places
+from memory_attention.rules.memory_space import Tokens, queries_gain
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda")
@@ -74,6 +76,49 @@ def test_logits_are_counted_over_objects_and_heads(monkeypatch):
 def test_two_memories_of_a_32_by_32_grid_are_large():
     assert choose_form(problem(32 * 32, 2 * 32 * 32)) == Form(True, "tiled")
     assert choose_form(problem(32 * 32, 2 * 32 * 32 - 1)) == PLAIN
+
+
+def places(side, frames):
+    return Places(side, side, frames, 10000.0)
+
+
+def test_queries_go_to_memory_space_where_it_is_so_much_less_work():
+    """At full size from four memories on."""
+    for frames in range(1, 9):
+        assert choose_axial(problem(4096, frames * 4096 + 64), places(64, frames)) == (frames > 3), frames
+    full, grid = problem(4096, 28736), places(64, 7)
+    assert choose_axial(full._replace(dtype=torch.float64), grid)
+    assert choose_axial(full, grid, kernel="axial")
+    assert choose_axial(full, grid, memory_space=True)
+    for kernel in ("tiled", "pytorch", "math"):
+        assert not choose_axial(full, grid, kernel)
+    for kernel in (None, "axial"):
+        assert not choose_axial(full, grid, kernel, memory_space=False)
+        assert not choose_axial(full._replace(dtype=torch.bfloat16), grid, kernel)
+        assert not choose_axial(full._replace(device=GPU), grid, kernel)
+        # Where memories are wider than heads, values are projected.
+        assert not choose_axial(full._replace(memory_dim=300), grid, kernel)
+
+
+def test_the_least_gain_is_measured_on_the_count(monkeypatch):
+    tokens = Tokens(15, 2 * 15, 3, (3, 5))
+    small = Problem(1, 2, 15, 33, 64, 4, torch.float32, CPU)
+    gain = queries_gain(tokens, 64, 4)
+    monkeypatch.setattr(choice, "FEW_LOGITS", 0)
+    for least, chosen in ((gain - 1e-9, True), (gain, False)):
+        monkeypatch.setattr(choice, "LEAST_GAIN", least)
+        assert choose_axial(small, Places(3, 5, 2, 100.0)) == chosen
+
+
+def test_small_problems_keep_their_queries_where_they_are():
+    tokens = 16 * 16
+    assert not choose_axial(problem(tokens, 7 * tokens), places(16, 7))
+    assert choose_axial(problem(tokens, 7 * tokens), places(16, 7), kernel="axial")
+
+
+def test_keys_without_places_meet_one_query_each():
+    """An attention without rotation: a quarter of the work, and no grid."""
+    assert choose_axial(problem(4096, 4096), None)
 
 
 def test_a_trace_leaves_the_kernel_to_pytorch():

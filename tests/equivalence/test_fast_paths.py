@@ -10,7 +10,7 @@ from checks import check_equivalence, check_off_the_fast_path
 from memory_attention.accelerated import choice
 from memory_attention.reference import attention as reference
 
-ON_CPU = ["pytorch", "math", "tiled", "textbook"]
+ON_CPU = ["pytorch", "math", "tiled", "axial", "textbook"]
 ON_GPU = ["pytorch", "flash", "efficient", "cudnn", "math", "flex", "textbook"]
 
 

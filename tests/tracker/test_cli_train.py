@@ -11,15 +11,16 @@ import pytest
 import yaml
 
 from command_line import check_refused, run
-from memory_attention.tracker import read_tracker, training
-from memory_attention.tracker.training_log import LOG, read_log
+from memory_attention.tracker import read_tracker
+from memory_attention.tracker.learning import training
+from memory_attention.tracker.learning.log import LOG, read_log
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
 WAITING = """
 import sys
 from memory_attention import cli
-from memory_attention.tracker.training import Training
+from memory_attention.tracker.learning.training import Training
 
 advance = Training.advance
 

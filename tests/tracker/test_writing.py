@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from memory_attention.pictures.colours import OBJECTS, channels
-from memory_attention.tracker.frames import array_frames
-from memory_attention.tracker.masks import Objects, davis_palette, read_mask
-from memory_attention.tracker.resizing import resize_logits
+from memory_attention.tracker.media.frames import array_frames
+from memory_attention.tracker.media.masks import Objects, davis_palette, read_mask
+from memory_attention.tracker.media.resizing import resize_logits
 from memory_attention.tracker.tracked import TrackedVideo
 from memory_attention.tracker.writing import check_own_masks, label_image, whole_folder, write_masks
 
@@ -96,7 +96,7 @@ def first_of_overlay(folder, kind, frames):
         with Image.open(folder / "overlay.gif") as image:
             assert image.n_frames == frames
             return np.asarray(image.convert("RGB"))
-    from memory_attention.tracker.clips import read_clip
+    from memory_attention.tracker.media.clips import read_clip
 
     found = list(read_clip(folder / "overlay.mp4"))
     assert len(found) == frames
