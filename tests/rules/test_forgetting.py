@@ -74,6 +74,12 @@ def test_forgetting_worked_by_hand() -> None:
     lasting = lasting_frames(10, [0], stored, stored, settings, scores=dict.fromkeys(range(1, 10), 0.8))
     # Two slots each, of which frame 11 gives one to frame 10; all three reliable ones are counted.
     assert lasting == ([0], [0, 7, 8, 9], [0, 6, 7, 8, 9], [4, 5, 6, 7, 8, 9])
+    # Frames 10 and 11 are there too, and stand for no other: they may be taken out again.
+    lasting = lasting_frames(10, [0], range(12), [], settings, scores=dict.fromkeys(range(1, 12), 0.8))
+    assert lasting == ([0], [0, *range(7, 12)], [], list(range(4, 12)))
+    # So may 10 where it is conditioning: of those before it 8 and 4 can be selected, and 2 keeps them too many.
+    few = MemoryBankConfig(max_cond_frames_in_attn=2)
+    assert lasting_frames(10, [0, 2, 10, 4, 8], [], [], few).conditioning == [2, 10, 4, 8]
 
 
 @pytest.mark.parametrize("backwards", [False, True])
