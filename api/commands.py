@@ -164,7 +164,12 @@ def run(
         out = model(*given)
     with whole_file(output) as temporary, temporary.open("wb") as file:
         np.savez(file, out=out)
-    console.print(f"out {out.shape} {out.dtype} → {output}")
+    console.print(f"out {out.shape} {out.dtype} → {output}; {origin_of(weights)}")
+
+
+def origin_of(weights: Path | None) -> str:
+    """Where the weights of a model are from, in words."""
+    return "weights are random" if weights is None else f"weights of {weights.name}"
 
 
 def compare_command(
