@@ -66,7 +66,7 @@ def _video(
         return _held_out(tracker, SHOWN_CLIP if clip is None else clip, objects or [1])
     if clip is not None:
         raise ValueError("clip and frames were given, expected one or the other")
-    from .media.reading import read_video
+    from .reading import read_video
 
     given = {name: value for name, value in limits.items() if value is not None}
     video = read_video(frames, mask, tracker.config.image_size, objects, **given)
@@ -78,7 +78,7 @@ def _held_out(tracker: "Tracker", clip: int, objects: list[int]) -> tuple[Tracke
     require("skimage", "a held-out clip")
     from .evaluation import held_out_clip
     from .media.frames import array_frames
-    from .media.reading import objects_of_array
+    from .reading import objects_of_array
 
     made, name = held_out_clip(clip), f"held-out clip {clip}"
     given = objects_of_array(made.masks[0], objects)

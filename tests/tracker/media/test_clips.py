@@ -17,7 +17,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from memory_attention.tracker.media.clips import ClipWriter, clip_rate, read_clip  # noqa: E402
 from memory_attention.tracker.media.frames import open_frames  # noqa: E402
-from memory_attention.tracker.media.reading import read_video  # noqa: E402
+from memory_attention.tracker.reading import read_video  # noqa: E402
 
 
 def scene(height, width, frames):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from command_line import check_refused
 from memory_attention.tracker.media.frames import open_frames
 from memory_attention.tracker.media.masks import objects_of, read_mask
-from memory_attention.tracker.media.reading import objects_of_array, read_video
+from memory_attention.tracker.reading import objects_of_array, read_video
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -11,8 +11,8 @@ import pytest
 from memory_attention.tracker.media import frames as frames_module
 from memory_attention.tracker.media.frames import Frames, open_frames
 from memory_attention.tracker.media.images import opened
-from memory_attention.tracker.media.reading import objects_of_array, read_video
 from memory_attention.tracker.media.resizing import resize
+from memory_attention.tracker.reading import objects_of_array, read_video
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -178,7 +178,7 @@ def test_no_more_than_two_frames_are_held(monkeypatch):
     mask = np.zeros((48, 64), np.uint8)
     mask[10:20, 10:20] = 1
     source = Frames("video", many)
-    monkeypatch.setattr("memory_attention.tracker.media.reading.open_frames", lambda *_: (source, mask))
+    monkeypatch.setattr("memory_attention.tracker.reading.open_frames", lambda *_: (source, mask))
     video = read_video("video", None, 16)
     assert video.frames.shape == (40, 16, 16, 3)
     assert most <= 2
@@ -194,7 +194,7 @@ def test_arrays_of_any_size_need_numpy_alone(tmp_path):
 import sys
 for name in ("PIL", "skimage", "matplotlib", "torch", "av"):
     sys.modules[name] = None
-from memory_attention.tracker.media.reading import read_video
+from memory_attention.tracker.reading import read_video
 video = read_video({str(tmp_path / "a.npz")!r}, None, 16)
 print(video.frames.shape, video.masks.sum(axis=(1, 2)).min() > 0, video.given.labels)
 """

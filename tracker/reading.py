@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from ...files import check_size
-from .frames import Frame, Frames, open_frames
-from .images import MAX_PIXELS
-from .masks import Objects, check_room, objects_of, read_mask, white_is_one
-from .resizing import resize, resize_mask
+from ..files import check_size
+from .media.frames import Frame, Frames, open_frames
+from .media.images import MAX_PIXELS
+from .media.masks import Objects, check_room, objects_of, read_mask, white_is_one
+from .media.resizing import resize, resize_mask
 
 MAX_FRAMES = 3600
 """The most frames of a video, two minutes at thirty a second: 0.7 GB at the tracker's size."""
