@@ -68,11 +68,11 @@ def test_nothing_is_changed_and_twice_is_the_same():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "expected"), [("float64", "float64"), ("float32", "float32"), ("float16", "float32")]
+    ("given", "expected"), [("float64", "float64"), ("float32", "float32"), ("float16", "float32")]
 )
-def test_gradients_are_in_float32_or_better(dtype, expected):
-    out, _, gradients = run(network_of(dtype=np.float32), inputs_of(dtype=dtype))
-    assert out.dtype == dtype
+def test_gradients_are_in_float32_or_better(given, expected):
+    out, _, gradients = run(network_of(dtype=np.float32), inputs_of(dtype=given))
+    assert out.dtype == given
     assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(expected)}
 
 
