@@ -6,7 +6,7 @@ INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
 SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test lint types thorough gpu gpu-wheels clean
+.PHONY: demo test lint types thorough pictures gpu gpu-wheels versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
@@ -32,6 +32,13 @@ FORCE:
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
+# The README's picture of the explorer, by the browser that its tests need.
+pictures: .venv/ready
+	mkdir -p build
+	$(BIN)/memory-attention explore --output build/explorer.html
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,680 \
+		--virtual-time-budget=8000 --screenshot=notebooks/pictures/explorer.png build/explorer.html
+
 # What only a GPU can say, with the machine's own Python and PyTorch; results go to benchmarks/results/.
 gpu:
 	rm -rf build
@@ -54,6 +61,10 @@ gpu-wheels:
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[all]'
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --no-deps $(SAM2)
 	touch $@
+
+# The suite in a fresh environment for each listed combination of versions; some gigabytes and an hour.
+versions: .venv/ready
+	HYPOTHESIS_PROFILE=gpu OMP_NUM_THREADS=1 $(BIN)/python -m memory_attention.benchmarks.versions
 
 clean:
 	rm -rf .venv build wheels demo-output *.egg-info

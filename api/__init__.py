@@ -6,7 +6,10 @@ from typing import Any
 from .backends import Backend, Network, available_backends, register_backend
 from .compare import compare
 from .configs import Config, available_configs, load_config
+from .listening import record
 from .model import Model, load
+from .queries import Box
+from .recording import Recording, load_recording
 from .tolerances import BOUNDS
 from .weights import draw_weights, parameter_shapes, read_weights
 
@@ -15,17 +18,21 @@ __version__ = "0.1.0"
 __all__ = [
     "BOUNDS",
     "Backend",
+    "Box",
     "Config",
     "Model",
     "Network",
+    "Recording",
     "available_backends",
     "available_configs",
     "compare",
     "draw_weights",
     "load",
     "load_config",
+    "load_recording",
     "parameter_shapes",
     "read_weights",
+    "record",
     "register_backend",
 ]
 

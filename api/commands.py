@@ -13,7 +13,7 @@ from .compare import StepDifference, compare
 from .configs import Config, bank_parameter_shapes, load_config
 from .console import console, progress_bar
 from .cost import bank_bytes, needed_flops, step_costs
-from .files import check_kept, check_writable, whole_file
+from .files import check_kept, check_size, check_writable, whole_file
 from .inputs import Inputs, draw_inputs, read_inputs
 from .model import Model, load
 from .options import (
@@ -24,6 +24,7 @@ from .options import (
     DtypeOption,
     GridOption,
     InputsOption,
+    KernelOption,
     MemoriesOption,
     ObjectsOption,
     SeedOption,
@@ -60,6 +61,7 @@ def info(
     pointers = bank.max_obj_ptrs_in_encoder * parsed.num_pointer_tokens if bank.use_obj_ptrs_in_encoder else 0
     tokens = frames * height * width + pointers
     costs = step_costs(parsed, height * width, tokens, objects, itemsize)
+    kernel = _kernel(parsed, device, dtype, objects, frames, tokens)
 
     table = Table(title=f"{parsed.name}: one frame, {dtype}, batch-first shapes")
     table.add_column("step", no_wrap=True)
@@ -83,14 +85,14 @@ def info(
         f"N = {height} × {width} = {height * width:,} query tokens; M = {frames} memories + {pointers} pointer "
         f"tokens = {tokens:,}; the memory bank has {_count(bank_parameter_shapes(parsed)):,} parameters more."
     )
-    needed = needed_flops(parsed, height * width, tokens, objects)
+    needed = needed_flops(parsed, height * width, tokens, objects, pointers, parsed.grid)
     console.print(
-        f"At inference {needed / 1e9:.1f} GFLOP are enough: values stay in memory space where that saves work, "
-        "and objects share what does not depend on them."
+        f"At inference {needed / 1e9:.1f} GFLOP are enough: values and queries go to memory space where "
+        "that saves work, and objects share what does not depend on them."
     )
     if bank.num_maskmem:
         console.print(_stream(parsed, objects, itemsize))
-    console.print(f"Attention here: {_kernel(parsed, device, dtype, objects, height * width, tokens)}")
+    console.print(f"Attention here: {kernel}")
 
 
 def _count(shapes: dict[str, tuple[int, ...]]) -> int:
@@ -108,27 +110,34 @@ def _stream(config: Config, objects: int, itemsize: int) -> str:
     )
 
 
-def _kernel(config: Config, device: str | None, dtype: str, objects: int, queries: int, keys: int) -> str:
+def _kernel(config: Config, device: str | None, dtype: str, objects: int, frames: int, keys: int) -> str:
     """Which form and kernel the accelerated backend takes for a cross-attention of that size; a GPU tries them."""
     try:
         import torch
 
-        from .accelerated.choice import Problem, choose_form
+        from .accelerated.choice import choose_axial, choose_form
         from .accelerated.kernels import pytorchs_pick
+        from .accelerated.position import Places
+        from .accelerated.problem import Problem
         from .backends.accelerated import find_device
     except ModuleNotFoundError:
         return "NumPy only (PyTorch is not installed)"
     where = find_device(device)
     attention = config.memory_attention.layer.cross_attention
     heads, width, torch_dtype = attention.num_heads, attention.head_dim, getattr(torch, dtype)
-    problem = Problem(objects, heads, queries, keys, width, attention.key_dim, torch_dtype, where)
+    (rows, columns), described = config.grid, f"(PyTorch {torch.__version__}, {where})"
+    places = Places(rows, columns, frames, attention.rope_theta) if attention.rotary else None
+    sizes = (objects, heads, rows * columns, keys, width, attention.key_dim)
+    problem = Problem(*sizes, torch_dtype, where, config.grid if attention.rotary else None)
+    if choose_axial(problem, places):
+        return f"queries and values in memory space, kernel axial {described}"
     form = choose_form(problem)
     kernel = form.kernel
     if kernel == "pytorch":
         few = torch.empty((1, heads, 8, width), device=where, dtype=torch_dtype)
         kernel = f"PyTorch's {pytorchs_pick(few, few, few)}"
     space = "in memory space" if form.memory_space else "projected for every head"
-    return f"values {space}, kernel {kernel} (PyTorch {torch.__version__}, {where})"
+    return f"values {space}, kernel {kernel} {described}"
 
 
 def run(
@@ -141,7 +150,7 @@ def run(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
-    kernel: Annotated[str | None, typer.Option(help="Force an attention kernel [default: by size]")] = None,
+    kernel: KernelOption = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Through torch.compile.")] = False,
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""
@@ -149,12 +158,18 @@ def run(
     check_kept(output, inputs, weights, config)
     model = load(config, backend, weights, seed, device, dtype, kernel, compiled)
     given = _inputs(inputs, model.config, seed, grid_option(grid))
+    _check_matrix(model, given)
     with progress_bar(counted=False) as progress:
         progress.add_task(f"{model.backend} backend", total=None)
         out = model(*given)
     with whole_file(output) as temporary, temporary.open("wb") as file:
         np.savez(file, out=out)
-    console.print(f"out {out.shape} {out.dtype} → {output}")
+    console.print(f"out {out.shape} {out.dtype} → {output}; {origin_of(weights)}")
+
+
+def origin_of(weights: Path | None) -> str:
+    """Where the weights of a model are from, in words."""
+    return "weights are random" if weights is None else f"weights of {weights.name}"
 
 
 def compare_command(
@@ -176,13 +191,30 @@ def compare_command(
         raise ValueError("memories and objects say what to draw, but inputs were given: expected one or the other")
     backend = find_backend(backend)[0]
     against = against or ("accelerated" if backend == "reference" else "reference")
+    if find_backend(against)[0] == backend and against_dtype in (None, dtype):
+        raise ValueError(f"against is {against!r} in the same dtype, expected another backend or another dtype")
     first = load(config, backend, weights, seed, _device_for(backend, device), dtype)
     second = load(config, against, weights, seed, _device_for(against, device), against_dtype or dtype)
     given = _inputs(inputs, first.config, seed, grid_option(grid), memories, objects)
+    for model in (first, second):
+        _check_matrix(model, given)
     differences = compare_with_progress(first, second, given)
     print_comparison(first, second, differences)
     if not all(difference.within for difference in differences):
         raise typer.Exit(1)
+
+
+def _check_matrix(model: Model, given: Inputs) -> None:
+    """Raise `ValueError` where the reference's logits, which it holds all at once, are beyond the limit."""
+    if model.backend == "reference":
+        batch_first = not model.config.memory_attention.batch_first
+        (queries, objects), (keys, seen_by) = (
+            (array.shape[1::-1] if batch_first else array.shape[:2]) for array in (given.curr, given.memory)
+        )
+        layer = model.config.memory_attention.layer
+        heads = max(layer.self_attention.num_heads * queries, layer.cross_attention.num_heads * keys)
+        size = max(objects, seen_by) * queries * heads * np.dtype(model.dtype).itemsize
+        check_size(size, f"the reference backend's matrix of {queries:,} × {max(queries, keys):,} logits")
 
 
 def _device_for(backend: str | None, device: str | None) -> str | None:

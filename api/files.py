@@ -34,8 +34,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     `OSError` naming `path` where the disk is full.
     """
     check_writable(path)
-    target = Path(os.path.realpath(path))
-    through = _is_special(target)
+    # The link of a pipe, /dev/stdout, leads to a name that is no path.
+    through = _is_special(path)
+    target = Path(path if through else os.path.realpath(path))
     folder = None if through else target.parent
     handle, name = tempfile.mkstemp(prefix=".memory-attention-", suffix=target.suffix, dir=folder)
     os.close(handle)
@@ -55,8 +56,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _is_special(target: Path) -> bool:
-    return target.exists() and not stat.S_ISREG(target.stat().st_mode)
+def _is_special(path: str | os.PathLike[str]) -> bool:
+    """A device, a pipe or a socket."""
+    return os.path.exists(path) and not os.path.isdir(path) and not stat.S_ISREG(os.stat(path).st_mode)
 
 
 def _write_through(temporary: Path, target: Path) -> None:
@@ -78,22 +80,25 @@ def usual_permissions(most: int) -> int:
 
 
 def _is_full(error: Exception, folder: Path) -> bool:
-    """Whether a disk without room is what is wrong; some writers say so in words only, or not at all."""
-    if isinstance(error, OSError) and error.errno is not None:
+    """Whether a disk without room is what is wrong; some writers say so in words only, Pillow not even so."""
+    if isinstance(error, OSError):
+        if error.errno is None:
+            return shutil.disk_usage(folder).free < 2**16
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "No space left" in str(error) or shutil.disk_usage(folder).free < 2**16
+    return "No space left" in str(error)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise before long work unless `path` can be written: an `OSError` that names it."""
-    target = Path(os.path.realpath(path))
+    special = _is_special(path)
+    target = Path(path if special else os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"output: {path} is a folder, expected a file to write")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"output: no such folder: {Path(path).parent}")
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(f"output: {path} may not be written")
-    if not _is_special(target):
+    if not special:
         _check_room(target.parent, path)
 
 
@@ -147,11 +152,11 @@ def largest() -> int:
 
 
 def check_size(size: int, what: str) -> None:
-    """Raise `ValueError` before memory is taken, if what is to be read takes more than the limit."""
+    """Raise `ValueError` before memory is taken, if `what` takes more than the limit."""
     if size > largest():
         raise ValueError(
             f"{what} takes {size / 1e9:.3g} GB in memory, more than the limit of {largest() / 1e9:.3g} GB; "
-            f"set {LARGEST_VARIABLE}, in bytes, to read it all the same"
+            f"set {LARGEST_VARIABLE}, in bytes, to allow it all the same"
         )
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from ..accelerated import MemoryAttention
 from . import sam2
 from .checks import check_one_device, check_own_forwards
-from .twins import is_twin, original_of, twin_of
+from .twins import Part, is_twin, original_of, twin_of
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -25,7 +25,7 @@ def accelerate(model: Model) -> Model:
     a memory attention, with one that is accelerated already, that is another network than SAM 2's, is of
     other widths than its config says, or is spread over devices. The model is then as it was.
     """
-    places = _places(model, "accelerate")
+    places = places_of(model, "accelerate")
     twins = {original: _twin(original) for _, original in places}
     for parent, original in places:
         setattr(parent, NAME, twins[original])
@@ -38,7 +38,7 @@ def restore(model: Model) -> Model:
     Weights, mode, device and dtype are as they were left. Raises `TypeError` for what is no module,
     `RuntimeError` inside `torch.compile`, and `ValueError` for a model that is not accelerated.
     """
-    places = _places(model, "restore")
+    places = places_of(model, "restore")
     if not any(is_twin(module) for _, module in places):
         raise ValueError(f"the {NAME} of this {type(model).__name__} is not accelerated: nothing to restore")
     for parent, module in places:
@@ -46,7 +46,16 @@ def restore(model: Model) -> Model:
     return model
 
 
-def _places(model: nn.Module, call: str) -> list[tuple[nn.Module, nn.Module]]:
+def plan_of(original: nn.Module) -> dict[nn.Module, Part]:
+    """Our class for each part of a host's memory attention. Raises `ValueError` for another network."""
+    if any(kind.__module__.startswith("transformers.") for kind in type(original).__mro__):
+        from .transformers import plan
+
+        return plan(original)
+    return sam2.plan(original)
+
+
+def places_of(model: nn.Module, call: str) -> list[tuple[nn.Module, nn.Module]]:
     """Every memory attention in the model, with the module that holds it."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {type(model).__name__}, expected a torch.nn.Module that holds a {NAME}")
@@ -65,11 +74,7 @@ def _twin(original: nn.Module) -> nn.Module:
         raise ValueError(f"the model's {NAME} is ours already")
     if hasattr(original, "_orig_mod"):
         raise ValueError(f"the model's {NAME} is compiled: accelerate first, then compile it")
-    if any(kind.__module__.startswith("transformers.") for kind in type(original).__mro__):
-        from .transformers import plan
-    else:
-        plan = sam2.plan
-    parts = plan(original)
+    parts = plan_of(original)
     check_own_forwards(original, parts)
     check_one_device(original)
     return twin_of(original, parts)

@@ -14,8 +14,8 @@ from ..options import BackendOption, DeviceOption
 from ..rules.packages import require
 from .cli_evaluate import evaluate
 from .cli_train import train
-from .images import MAX_PIXELS
 from .options import (
+    SHOWN_CLIP,
     ClipOption,
     EveryOption,
     FolderOption,
@@ -26,14 +26,10 @@ from .options import (
     ObjectOption,
     WeightsOption,
 )
-from .reading import MAX_FRAMES
 from .tracked import TrackedVideo
 
 if TYPE_CHECKING:
     from .tracker import Tracker
-
-# A held-out clip in which the object is hidden for some frames and comes back.
-SHOWN_CLIP = 24
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,18 +53,23 @@ def _video(
     tracker: "Tracker",
     frames: Path | None,
     mask: Path | None,
-    clip: int,
+    clip: int | None,
     objects: list[int] | None,
-    **limits: int,
+    **limits: int | None,
 ) -> tuple[TrackedVideo, str]:
     """A video to be tracked, and its name."""
+    own = {"mask": mask} | limits
     if frames is None:
-        if mask is not None:
-            raise ValueError("mask was given without frames, expected both or neither")
-        return _held_out(tracker, clip, objects or [1])
-    from .reading import read_video
+        for name, value in own.items():
+            if value is not None:
+                raise ValueError(f"{name} was given without frames, expected both or neither")
+        return _held_out(tracker, SHOWN_CLIP if clip is None else clip, objects or [1])
+    if clip is not None:
+        raise ValueError("clip and frames were given, expected one or the other")
+    from .media.reading import read_video
 
-    video = read_video(frames, mask, tracker.config.image_size, objects, **limits)
+    given = {name: value for name, value in limits.items() if value is not None}
+    video = read_video(frames, mask, tracker.config.image_size, objects, **given)
     return TrackedVideo(tracker, video.frames, video.masks, video.given, video.source), frames.name
 
 
@@ -76,8 +77,8 @@ def _held_out(tracker: "Tracker", clip: int, objects: list[int]) -> tuple[Tracke
     """A clip of the evaluation: object 1 is its target, those after it are what moves beside it."""
     require("skimage", "a held-out clip")
     from .evaluation import held_out_clip
-    from .frames import array_frames
-    from .reading import objects_of_array
+    from .media.frames import array_frames
+    from .media.reading import objects_of_array
 
     made, name = held_out_clip(clip), f"held-out clip {clip}"
     given = objects_of_array(made.masks[0], objects)
@@ -94,14 +95,15 @@ def _follow(tracked: TrackedVideo, kept: list[int]) -> None:
 
 
 def _explorer(tracked: TrackedVideo, name: str, chosen: list[int]) -> Any:
+    from ..pictures.explorer import MOST_OBJECTS
     from ..pictures.explorer import explore as make_page
+    from .recorded import record_steps
 
     title = f"Where the tracker looks: {name}, {tracked.tracker.attention.backend} backend"
-    height, width = tracked.size
-    found, names = tracked.all_found(), tracked.names()
-    return make_page(
-        tracked.tracker.attention, tracked.frames, found, tracked.looks, chosen, title, names, width / height
-    )
+    names = tracked.names()
+    recording = record_steps(tracked.tracker.attention, tracked.looks, chosen, names[:MOST_OBJECTS])
+    images, masks = zip(*((image, logits > 0) for _, image, logits in tracked.in_full()), strict=True)
+    return make_page(recording.add_images(images, masks), title, names=names)
 
 
 def demo(
@@ -116,15 +118,15 @@ def track(
     frames: FramesOption = None,
     mask: MaskOption = None,
     objects: ObjectOption = None,
-    clip: ClipOption = SHOWN_CLIP,
-    every: EveryOption = 1,
+    clip: ClipOption = None,
+    every: EveryOption = None,
     backend: BackendOption = None,
     weights: WeightsOption = None,
     page: Annotated[bool, typer.Option(help="Also write the attention explorer.")] = True,
     picture: Annotated[bool, typer.Option(help="Also draw frames, masks and where the object looks.")] = True,
     device: DeviceOption = None,
-    max_pixels: MaxPixelsOption = MAX_PIXELS,
-    max_frames: MaxFramesOption = MAX_FRAMES,
+    max_pixels: MaxPixelsOption = None,
+    max_frames: MaxFramesOption = None,
 ) -> None:
     """Track objects through a video: masks, an overlay, a picture, and the page to explore their attention."""
     from .writing import check_labels, check_own_masks, overlay_name
@@ -132,7 +134,8 @@ def track(
     if page or picture:
         require("matplotlib", "a picture or a page (--no-picture and --no-page leave them out)")
     check_folder(output)
-    check_own_masks(output / "masks")
+    if _draws_masks():
+        check_own_masks(output / "masks")
     for file in ("masks.npz", overlay_name(), "track.png", "explorer.html"):
         check_kept(output / file, frames, mask, weights)
     limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}
@@ -179,7 +182,12 @@ def _write_masks(tracked: TrackedVideo, output: Path) -> list[str]:
 
     with progress_bar() as progress:
         task = progress.add_task("writing the masks", total=len(tracked.frames))
-        return write_masks(tracked, output, find_spec("PIL") is not None, lambda: progress.advance(task))
+        return write_masks(tracked, output, _draws_masks(), lambda: progress.advance(task))
+
+
+def _draws_masks() -> bool:
+    """Whether the masks are written as images too, which needs Pillow."""
+    return find_spec("PIL") is not None
 
 
 def _print_ious(tracked: TrackedVideo, name: str) -> None:
@@ -196,25 +204,36 @@ def _print_ious(tracked: TrackedVideo, name: str) -> None:
 
 
 def explore(
+    recording: Annotated[
+        Path | None, typer.Argument(help="A recording's file, of any model [default: the tracker's own video]")
+    ] = None,
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("explorer.html"),
     frames: FramesOption = None,
     mask: MaskOption = None,
     objects: ObjectOption = None,
-    clip: ClipOption = SHOWN_CLIP,
-    every: EveryOption = 1,
+    clip: ClipOption = None,
+    every: EveryOption = None,
     show: Annotated[str | None, typer.Option(help="Frames to show, as in 3,7,15 [default: six of them]")] = None,
     backend: BackendOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = None,
-    max_pixels: MaxPixelsOption = MAX_PIXELS,
-    max_frames: MaxFramesOption = MAX_FRAMES,
+    max_pixels: MaxPixelsOption = None,
+    max_frames: MaxFramesOption = None,
 ) -> None:
     """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
     check_writable(output)
-    check_kept(output, frames, mask, weights)
+    check_kept(output, frames, mask, weights, recording)
     require("matplotlib", "the explorer")
     asked = None if show is None else _numbers(show)
     limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}
+    if recording is not None:
+        own = {"frames": frames, "mask": mask, "object": objects, "clip": clip, "backend": backend}
+        for option, value in (own | limits | {"weights": weights, "device": device}).items():
+            if value is not None:
+                raise ValueError(f"{option} and a recording were given, expected one or the other")
+        _page_of(recording, asked).save(output)
+        console.print(f"open {output} in a browser")
+        return
     tracked, name = _video(_tracker(backend, weights, device), frames, mask, clip, objects, **limits)
     chosen = asked or tracked.shown()
     for number in chosen:
@@ -225,6 +244,14 @@ def explore(
     _follow(tracked, chosen)
     _explorer(tracked, name, chosen).save(output)
     console.print(f"open {output} in a browser")
+
+
+def _page_of(path: Path, frames: list[int] | None) -> Any:
+    from ..pictures.explorer import explore as make_page
+    from ..recording import load_recording
+
+    recording = load_recording(path)
+    return make_page(recording, f"Where {recording.made_by.get('model', 'the model')} looks: {path.name}", frames)
 
 
 def _numbers(text: str) -> list[int]:

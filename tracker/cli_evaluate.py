@@ -18,13 +18,17 @@ from .options import WeightsOption
 if TYPE_CHECKING:
     from .evaluation import Report
 
+CLIPS, LENGTH = 200, 16
+
 
 def evaluate(
     frames: Annotated[
         Path | None, typer.Option(help="Your own annotated clip: an .npz with frames and masks [default: ours]")
     ] = None,
-    clips: Annotated[int, typer.Option(min=1, help="How many held-out clips.")] = 200,
-    length: Annotated[int, typer.Option(min=2, help="Frames of each held-out clip.")] = 16,
+    clips: Annotated[int | None, typer.Option(min=1, help=f"How many held-out clips [default: {CLIPS}]")] = None,
+    length: Annotated[
+        int | None, typer.Option(min=2, help=f"Frames of each held-out clip [default: {LENGTH}]")
+    ] = None,
     backend: BackendOption = None,
     against: Annotated[str | None, typer.Option(help="Another backend, whose masks are compared.")] = None,
     weights: WeightsOption = None,
@@ -39,9 +43,15 @@ def evaluate(
 
     if output is not None:
         check_writable(output)
+    for option, value in {"clips": clips, "length": length}.items():
+        if frames is not None and value is not None:
+            raise ValueError(f"{option} and frames were given, expected one or the other")
+    clips, length = clips or CLIPS, length or LENGTH
+    if against is not None and find_backend(against)[0] == find_backend(backend)[0]:
+        raise ValueError(f"against is {against!r}, expected another backend than the one that is measured")
     config, parameters, made_by = read_tracker(weights or WEIGHTS)
     clip = None if frames is None else read_annotated(frames, config.image_size)
-    names = [backend, *([against] if against else [])]
+    names: list[str | None] = [backend, *([against] if against else [])]
     reports, masks = [], []
     for name in names:
         found: list[np.ndarray] = []

@@ -21,6 +21,9 @@ SAFETENSORS_DTYPES = {
     "BF16": "bfloat16",
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
+    "I32": "int32",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
 
 LONGEST_NAMES = 5_000_000

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
 
 from command_line import check_refused, run
 from memory_attention import cli
+from memory_attention.__main__ import main as start
 
 
 def test_every_command_has_help_with_an_example():
@@ -36,3 +38,18 @@ def test_a_name_with_terminal_codes_is_one_short_line(capfd, length):
     assert err.startswith("error: ")
     assert len(err) < 1000
     assert err[:-1].isprintable()
+
+
+def test_an_interrupt_while_it_starts_is_one_line(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "memory_attention.cli", Interrupted("memory_attention.cli"))
+    with pytest.raises(SystemExit) as stop:
+        start()
+    assert stop.value.code == 130
+    assert capfd.readouterr().err == "error: interrupted\n"
+
+
+class Interrupted(ModuleType):
+    """A module in whose import Ctrl-C is pressed."""
+
+    def __getattr__(self, name):
+        raise KeyboardInterrupt

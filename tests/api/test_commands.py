@@ -33,6 +33,7 @@ def test_run(capfd, npz, tmp_path, backend):
     )
     assert status == 0
     assert "out (16, 2, 16) float32" in out
+    assert "weights are random" in out
     expected = ma.load(CONFIG, backend)(*draw_inputs(CONFIG, memories=2, objects=2))
     np.testing.assert_array_equal(np.load(output)["out"], expected)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["inputs.npz", "out.npz"]
@@ -74,6 +75,19 @@ def test_compare_fails_past_a_bound(capfd, npz, monkeypatch):
         (["run", "--config", "tiny", "--output", "{tmp}"], "is a folder, expected a file"),
         (["compare", "--config", "tiny", "--inputs", "{npz}", "--memories", "2"], "memories and objects"),
         (["info", "--config", "{tmp}/deep.yaml"], "not a YAML file"),
+        (["info", "--device", "nonsense"], "device is 'nonsense'"),
+        (
+            ["compare", "--config", "tiny", "--backend", "reference", "--against", "reference"],
+            "against is 'reference' in the same dtype",
+        ),
+        (
+            ["run", "--config", "tiny", "--grid", "90,110", "--output", "out.npz"],
+            "the reference backend's matrix of 9,900 × ",
+        ),
+        (
+            ["compare", "--config", "tiny", "--grid", "90,110"],
+            "the reference backend's matrix of 9,900 × ",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(words, message, capfd, npz, tmp_path, monkeypatch):

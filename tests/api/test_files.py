@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,6 +72,15 @@ def test_a_pipe_is_written_through(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_a_pipe_known_by_its_number_is_written_through():
+    """As `/dev/stdout` and a shell's `>(…)` are: links that lead to no path."""
+    source, sink = os.pipe()
+    with os.fdopen(source, "rb") as reader:
+        write_json(f"/dev/fd/{sink}", [1, 2])
+        os.close(sink)
+        assert reader.read() == b"[\n 1,\n 2\n]\n"
+
+
 def test_a_device_stays_a_device():
     before = os.stat("/dev/null")
     write_json("/dev/null", 1)
@@ -91,9 +101,18 @@ def test_whoever_writes_a_full_disk_is_called_so(tmp_path, error):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_errors_stay_as_they_are(tmp_path):
-    with pytest.raises(RuntimeError, match="other"), whole_file(tmp_path / "a.pt"):
-        raise RuntimeError("other")
+@pytest.mark.parametrize("error", [RuntimeError("other"), OSError(5, "other"), ValueError("other")])
+def test_other_errors_stay_as_they_are(tmp_path, monkeypatch, error):
+    """On a disk that is nearly full too."""
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+    with pytest.raises(type(error), match="other"), whole_file(tmp_path / "a.pt"):
+        raise error
+
+
+def test_pillow_says_nothing_of_a_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match="the disk is full"), whole_file(tmp_path / "a.png"):
+        raise OSError("encoder error -2 when writing image file")
 
 
 def test_places_that_cannot_be_written_are_found_before(tmp_path, monkeypatch):
