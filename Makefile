@@ -6,7 +6,7 @@ INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
 SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test lint types thorough gpu gpu-wheels versions clean
+.PHONY: demo test lint types thorough pictures gpu gpu-wheels versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
@@ -31,6 +31,13 @@ FORCE:
 
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# The README's picture of the explorer, by the browser that its tests need.
+pictures: .venv/ready
+	mkdir -p build
+	$(BIN)/memory-attention explore --output build/explorer.html
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,680 \
+		--virtual-time-budget=8000 --screenshot=notebooks/pictures/explorer.png build/explorer.html
 
 # What only a GPU can say, with the machine's own Python and PyTorch; results go to benchmarks/results/.
 gpu:

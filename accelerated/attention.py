@@ -1,5 +1,7 @@
 """Step 3: queries look at keys and take the mean of the values, weighted by softmax."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,10 +10,9 @@ from ..configs.schema import check_head_widths
 from ..rules.contract import check_pointers
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.record import Record, unrecorded
-from .axial import axial_attention
-from .choice import Form
-from .kernels import scaled_dot_product_attention
+from .kernels import axial_attention, scaled_dot_product_attention
 from .position import Places, rotary_table_for, rotate
+from .problem import Form
 from .ways import queries_go_to_memory_space, way_of_attention
 
 
@@ -32,6 +33,7 @@ def attend_in_memory_space(
     weight: Float[Tensor, "C K"],
     bias: Float[Tensor, " C"],
     kernel: str = "pytorch",
+    forced: bool = True,
 ) -> Float[Tensor, "B H N d"]:
     """Attend to the values memory Wᵀ + b without computing them: weight the memories, then project their mean.
 
@@ -39,7 +41,8 @@ def attend_in_memory_space(
     """
     heads = key.shape[1]
     value = memory.to(query.dtype)[:, None].expand(-1, heads, -1, -1)
-    return project_mean(scaled_dot_product_attention(query, key, value, kernel=kernel), weight, bias)
+    mean = scaled_dot_product_attention(query, key, value, kernel=kernel, forced=forced)
+    return project_mean(mean, weight, bias)
 
 
 def project_mean(
@@ -92,7 +95,7 @@ class Attention(nn.Module):
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
         At inference form and kernel are chosen, or are those of `kernel` and `memory_space`. In training and
         for gradients it is the plain form with PyTorch's kernel; where somebody listens to the steps or hooks
-        `v_proj`, the values are projected.
+        `v_proj`, the values are projected, and where they do so or hook `k_proj`, the keys.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
         places = self._places(q.shape[1], k.shape[1], num_k_exclude_rope, grid)
@@ -101,14 +104,15 @@ class Attention(nn.Module):
             heads = project_mean(mean, self.v_proj.weight, self.v_proj.bias)
             return self.out_proj(merge_heads(heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
-        form = self._form(query, key, v, record)
+        form = self._form(query, key, v, record, places)
         value = v if form.memory_space else record("v", split_heads(self.v_proj(v), self.num_heads))
         query, key = self._encode(query, key, places, record, form.in_place)
+        kernel = form.kernel, self.kernel is not None
         if form.memory_space:
-            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
+            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, *kernel)
         else:
             dropout = self.dropout_p if self.training else 0.0
-            heads = scaled_dot_product_attention(query, key, value, dropout, form.kernel)
+            heads = scaled_dot_product_attention(query, key, value, dropout, *kernel)
         return record("out", self.out_proj(record("attended", merge_heads(heads))))
 
     def _form(
@@ -117,21 +121,22 @@ class Attention(nn.Module):
         key: Float[Tensor, "B H M d"],
         v: Float[Tensor, "B M K"],
         record: Record = unrecorded,
+        places: Places | None = None,
     ) -> Form:
         """Which way this call takes."""
-        return way_of_attention(self, query, key, v, record)
+        return way_of_attention(self, query, key, v, record, places)
 
     def _places(
         self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
     ) -> Places | None:
-        """Where queries and keys are, if that matters."""
+        """Where queries and keys are; here that does not matter."""
         return None
 
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        places: Places | None,
+        places: Any,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:

@@ -56,8 +56,7 @@ def axial_attention(
     frames a thread; the result depends on them by rounding only.
     """
     heads, num_queries, head_dim = query.shape[1:]
-    # What each channel of a memory, and the bias, adds to the key of a head.
-    key_parts = torch.cat([weight, bias[:, None]], dim=1).unflatten(0, (heads, head_dim)).mT
+    key_parts = parts_of_keys(weight, bias, heads)
     if places is not None:
         query = rotate(query, rotary_table_for(query, places.height, places.width, places.theta))
     tables = axial_tables(key_parts, places)
@@ -90,6 +89,11 @@ def axial_attention(
     first = range(0, num_queries, block)
     spread(attend, [(frame, h, row) for frame in range(len(query)) for h in range(heads) for row in first])
     return result
+
+
+def parts_of_keys(weight: Float[Tensor, "C K"], bias: Float[Tensor, " C"], heads: int) -> Float[Tensor, "H K+1 d"]:
+    """What each channel of a memory, and the bias, adds to the key of a head."""
+    return torch.cat([weight, bias[:, None]], dim=1).unflatten(0, (heads, -1)).mT
 
 
 def axial_tables(key_parts: Float[Tensor, "H K+1 d"], places: Places | None) -> list[Float[Tensor, "H _ K+1 d/2"]]:
@@ -150,9 +154,8 @@ def _longest_keys(memories: _Memories, key_parts: Float[Tensor, "H K+1 d"]) -> F
 
 
 def _logits(tile: _Tile, turned: list[Float[Tensor, "_ K+1 n"]], room: Tensor) -> Float[Tensor, "r*F*c n"]:
-    """(u_x + v_y) · [m, 1] for the memories of a tile, at the beginning of `room`; `turned` are u and v."""
-    u, v = turned
-    height, frames, width, _ = tile.keys.shape
+    """(u_x + v_y) · [m, 1] for the memories of a tile, written to the beginning of `room`."""
+    (u, v), (height, frames, width, _) = turned, tile.keys.shape
     logits = room[: len(tile.values) * u.shape[-1]].view(height, frames, width, -1)
     torch.bmm(tile.keys.flatten(1, 2), v[tile.rows], out=logits.flatten(1, 2))
     # The same, column by column.

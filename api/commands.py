@@ -115,9 +115,10 @@ def _kernel(config: Config, device: str | None, dtype: str, objects: int, frames
     try:
         import torch
 
-        from .accelerated.choice import Problem, choose_axial, choose_form
+        from .accelerated.choice import choose_axial, choose_form
         from .accelerated.kernels import pytorchs_pick
         from .accelerated.position import Places
+        from .accelerated.problem import Problem
         from .backends.accelerated import find_device
     except ModuleNotFoundError:
         return "NumPy only (PyTorch is not installed)"
@@ -125,8 +126,10 @@ def _kernel(config: Config, device: str | None, dtype: str, objects: int, frames
     attention = config.memory_attention.layer.cross_attention
     heads, width, torch_dtype = attention.num_heads, attention.head_dim, getattr(torch, dtype)
     (rows, columns), described = config.grid, f"(PyTorch {torch.__version__}, {where})"
-    problem = Problem(objects, heads, rows * columns, keys, width, attention.key_dim, torch_dtype, where)
-    if choose_axial(problem, Places(rows, columns, frames, attention.rope_theta) if attention.rotary else None):
+    places = Places(rows, columns, frames, attention.rope_theta) if attention.rotary else None
+    sizes = (objects, heads, rows * columns, keys, width, attention.key_dim)
+    problem = Problem(*sizes, torch_dtype, where, config.grid if attention.rotary else None)
+    if choose_axial(problem, places):
         return f"queries and values in memory space, kernel axial {described}"
     form = choose_form(problem)
     kernel = form.kernel
@@ -161,7 +164,12 @@ def run(
         out = model(*given)
     with whole_file(output) as temporary, temporary.open("wb") as file:
         np.savez(file, out=out)
-    console.print(f"out {out.shape} {out.dtype} → {output}")
+    console.print(f"out {out.shape} {out.dtype} → {output}; {origin_of(weights)}")
+
+
+def origin_of(weights: Path | None) -> str:
+    """Where the weights of a model are from, in words."""
+    return "weights are random" if weights is None else f"weights of {weights.name}"
 
 
 def compare_command(

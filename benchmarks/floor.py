@@ -49,10 +49,10 @@ def attention_alone(config: Config, case: Case, setting: Setting) -> Callable[[]
     import torch
 
     from ..accelerated.attention import attend_in_memory_space, project_mean
-    from ..accelerated.axial import axial_attention
-    from ..accelerated.choice import Problem, choose_axial, choose_form
-    from ..accelerated.kernels import scaled_dot_product_attention
+    from ..accelerated.choice import choose_axial, choose_form
+    from ..accelerated.kernels import axial_attention, scaled_dot_product_attention
     from ..accelerated.position import Places
+    from ..accelerated.problem import Problem
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(shape, device=setting.device, dtype=getattr(torch, setting.dtype))
@@ -61,9 +61,10 @@ def attention_alone(config: Config, case: Case, setting: Setting) -> Callable[[]
     heads, width, memory_dim = attention.num_heads, attention.head_dim, attention.key_dim
     queries, keys = case.grid**2, _memory_tokens(config, case)
     query, key, memory = draw(1, heads, queries, width), draw(1, heads, keys, width), draw(1, keys, memory_dim)
-    problem = Problem(1, heads, queries, keys, width, memory_dim, query.dtype, query.device)
+    sizes, grid = (1, heads, queries, keys, width, memory_dim), (case.grid, case.grid)
+    problem = Problem(*sizes, query.dtype, query.device, grid)
     weight, bias = draw(heads * width, memory_dim), draw(heads * width)
-    places = Places(case.grid, case.grid, case.memories, attention.rope_theta)
+    places = Places(*grid, case.memories, attention.rope_theta)
     if choose_axial(problem, places, setting.kernel):
         return lambda: project_mean(axial_attention(query, memory, memory, weight, bias, places), weight, bias)
     form = choose_form(problem, setting.kernel)

@@ -18,7 +18,7 @@ from ..files import write_json
 SECONDS = 600.0
 SUITE_SECONDS = 330.0
 RESULTS = Path("benchmarks/results")
-KERNELS = ("pytorch", "cudnn", "efficient", "flash", "math", "textbook", "flex")
+KERNELS = ("pytorch", "cudnn", "efficient", "flash", "math", "textbook", "flex", "axial")
 DTYPES = ("bfloat16", "float32", "float16")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..attention_map import compared_steps
-from ..commands import compare_with_progress, print_comparison
+from ..commands import compare_with_progress, origin_of, print_comparison
 from ..configs import load_config
 from ..console import console, progress_bar
 from ..files import check_kept, check_writable
@@ -108,10 +108,10 @@ def maps(
         None if clip is None else clip.frames[-1],
         memory_frames,
         pointers,
-        f"{model.config.name}, layer {layer}, {kind}-attention; {_origin(weights)}",
+        f"{model.config.name}, layer {layer}, {kind}-attention; {origin_of(weights)}",
     )
     save(figure, output)
-    console.print(f"{kind}-attention of layer {layer} → {output}")
+    console.print(f"{kind}-attention of layer {layer} → {output}; {origin_of(weights)}")
 
 
 def _check_options(context: typer.Context, recording: Path | None) -> None:
@@ -124,10 +124,6 @@ def _check_options(context: typer.Context, recording: Path | None) -> None:
             raise ValueError(f"{name} and a recording were given, expected one or the other")
         if recording is None and name in OF_A_RECORDING:
             raise ValueError(f"{name} was given without a recording, expected both or neither")
-
-
-def _origin(weights: Path | None) -> str:
-    return "weights are random" if weights is None else f"weights of {weights.name}"
 
 
 def compare_photograph(

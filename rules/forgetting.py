@@ -29,7 +29,8 @@ def lasting_frames(
     """What `frame` and all after it (backwards: before it) may still see; all else can be forgotten.
 
     The frames are those that are conditioning, have a memory, have a pointer; `scores` those of the tracked
-    ones. Nothing moves towards the past as f moves on, so what f cannot reach is out of reach for good.
+    ones. Nothing moves towards the past as f moves on, so what f cannot reach is out of reach for good;
+    and that whatever is done to f and the frames after it, which may be taken out and added anew.
     """
     forwards = -1 if backwards else 1
 

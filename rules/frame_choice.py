@@ -28,8 +28,7 @@ def select_conditioning_frames(
     at_or_after = [number for number in conditioning if number >= frame]
     selected = []
     if keep_first:
-        after = [number for number in at_or_after if number > frame]
-        selected += [min(before)] if before else [max(after)] if after else []
+        selected += [min(before)] if before else [max(at_or_after)]
     selected += [max(before)] if before else []
     selected += [min(at_or_after)] if at_or_after else []
     selected = list(dict.fromkeys(selected))
@@ -82,7 +81,7 @@ def reliable_frames(
         if score > settings.mf_threshold
         and (newest - number) * towards_past >= 0
         and (newest - number) % stride == 0
-        and (backwards or number > 0)
+        and number > 0
     ]
     nearest = sorted(good, reverse=not backwards)[: pointer_reach(num_frames, settings) - 1]
     return nearest if newest in nearest else [newest, *nearest]

@@ -78,6 +78,12 @@ class Bank:
         else:
             self.scores[number] = score
 
+    def remove(self, number: int) -> None:
+        for held in (self.conditioning, self.memories, self.pointers):
+            if number in held:
+                held.remove(number)
+        self.scores.pop(number, None)
+
     def forget(self, frame: int) -> None:
         settings, training, backwards = self.story.settings, self.story.training, self.story.backwards
         held = (self.conditioning, self.memories, self.pointers)

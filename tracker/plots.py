@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..pictures.colours import HEAT, LINE, TRUTH, object_colour
-from ..pictures.figures import Figure
+from ..pictures.figures import Figure, as_drawn
 from .loop import Step
 from .network import patches
 from .tracker import Tracker
@@ -39,6 +39,13 @@ def object_cells(mask: Bool[np.ndarray, "S S"], stride: int) -> list[int]:
     return np.flatnonzero(cover > min(0.5, cover.max() - 1e-9)).tolist()
 
 
+PANEL = 2.05
+"""The width of a frame in a picture, in inches."""
+
+LETTERS = 7
+"""The size of an object's name in a picture, in points."""
+
+
 class Plate:
     """How frames and masks of S × S pixels are drawn in the shape that the user's frames have."""
 
@@ -56,15 +63,30 @@ class Plate:
             axis.contour(self.x, self.y, mask, levels=[0.5], colors=[colour], linewidths=1.8, linestyles=style)
 
     def outlines(self, axis: "Axes", masks: Bool[np.ndarray, "K S S"], names: Sequence[str] = ()) -> None:
-        """Draw every object's outline in its colour, and its name beside it where there are names."""
+        """Draw every object's outline in its colour, and its name above it where there are names and room."""
         for index, mask in enumerate(masks):
             self.outline(axis, mask, object_colour(index))
+        taken: list[tuple[float, float]] = []
         for index, (mask, name) in enumerate(zip(masks, names, strict=False)):
             if mask.any():
-                rows, columns = np.nonzero(mask)
                 look = {"facecolor": object_colour(index), "edgecolor": "none", "boxstyle": "round,pad=0.15"}
-                place = (self.x[int(np.median(columns))], self.y[rows.min()])
-                axis.text(*place, name, fontsize=7, ha="center", va="bottom", bbox=look, clip_on=True)
+                taken.append(self._room_for(name, mask, taken))
+                axis.text(*taken[-1], name, fontsize=LETTERS, ha="center", va="bottom", bbox=look)
+
+    def _room_for(
+        self, name: str, mask: Bool[np.ndarray, "S S"], taken: Sequence[tuple[float, float]]
+    ) -> tuple[float, float]:
+        """The middle of a name's lower edge: on top of the mask, but within the frame, and below names there."""
+        # A letter is about 0.65 of its size wide; a line with its margin twice as high.
+        letter = LETTERS / 72 / PANEL * self.extent[1]
+        width, height = 0.65 * letter * (len(name) + 1), 2 * letter
+        rows, columns = np.nonzero(mask)
+        half = min(width, self.extent[1]) / 2
+        x = float(np.clip(self.x[int(np.median(columns))], half, self.extent[1] - half))
+        y = max(float(self.y[rows.min()]), height)
+        while any(abs(x - column) < width and abs(y - row) < height for column, row in taken):
+            y += height / 2
+        return x, y
 
 
 def draw_tracking(
@@ -96,8 +118,8 @@ def draw_tracking(
     in_sight = [number for number, step in looks.items() if step.seen is not None and one[number].any()]
     columns = max(len(shown), len(looks[max(in_sight)].memory_frames) + 1 if in_sight else 1)
     shape = plate.extent[2] / plate.extent[1]
-    height = 2 * 2.05 * min(max(shape, 0.3), 2.0) + 1.3
-    figure = Figure(figsize=(2.05 * columns + 0.8, height), layout="constrained", dpi=120)
+    height = 2 * PANEL * min(max(shape, 0.3), 2.0) + 1.3
+    figure = Figure(figsize=(PANEL * columns + 1.2, height), layout="constrained", dpi=120)
     axes = figure.subplots(2, columns, squeeze=False)
     for axis in axes.ravel():
         axis.axis("off")
@@ -112,15 +134,16 @@ def draw_tracking(
             said = f"IoU {ious[number]:.2f}"
         axis.set_title(f"frame {number}" + (f": {said}" if said else ""), fontsize=10)
     note = "outline: mask found" + ("; dotted: truth" if truth is not None else "")
+    note += f"; IoU of {labels[shown_object]}" if labels and ious is not None else ""
     if in_sight:
         pointers = _draw_looks(
             figure, axes[1], plate, tracker, frames, found, looks[max(in_sight)], layer, shown_object
         )
         note += f"; layer {layer}; object pointers take {pointers:.0%}"
-        note += f"; attention: {labels[shown_object]}" if labels else ""
+        note += f"; attention of {labels[shown_object]}" if labels else ""
     else:
         axes[1, 0].text(0, 0.5, "nothing was found of the object: no query to look from", fontsize=10)
-    figure.suptitle(f"{title}\n{note}", fontsize=11)
+    figure.suptitle(f"{as_drawn(title)}\n{note}", fontsize=11)
     return figure
 
 
@@ -151,7 +174,7 @@ def _draw_looks(
         image = plate.show(axis, heat, cmap=HEAT, vmin=0, vmax=top, alpha=0.7)
         plate.outline(axis, found[number, index], object_colour(index))
         axis.set_title(f"frame {number}: {share:.0%}", fontsize=10)
-    figure.colorbar(image, ax=list(axes), label="attention,\nmultiples of uniform", shrink=0.9)
+    figure.colorbar(image, ax=list(axes), label="attention,\nmultiples of uniform", pad=0.01, aspect=14)
     return float(1 - spatial.sum())
 
 
@@ -167,5 +190,5 @@ def draw_training_log(rows: Sequence[dict[str, float]], title: str = "") -> Figu
         axis.set_xlabel("training step")
         axis.set_ylabel(label)
         axis.legend(frameon=False)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(as_drawn(title), fontsize=11)
     return figure

@@ -1,55 +1,20 @@
 """Queries in memory space: rotated queries and keys, whatever the blocks, the tiles and the layout."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from cases import drawn, grids, lay_out, layouts, seeds
+from axial_problems import HEAD_DIM, MEMORY_DIM, problem, rotated_keys
+from cases import grids, lay_out, layouts, seeds
 from checks import error
 from live_bytes import LiveBytes
 from memory_attention.accelerated import axial
 from memory_attention.accelerated.axial import axial_attention
 from memory_attention.accelerated.position import Places
-from memory_attention.reference.attention import RoPEAttention, scaled_dot_product_attention, split_heads
 from memory_attention.rules.memory_space import Tokens, queries_flops, queries_logits_flops
-from memory_attention.rules.record import unrecorded
 from memory_attention.tolerances import bound
-
-HEAD_DIM, MEMORY_DIM = 8, 3
-
-
-def problem(seed, places, placeless, heads=1, frames_given=1, objects=1, tokens=None):
-    """Queries, memories as keys and as values, weight and bias."""
-    tokens = tokens or places.height * places.width
-    keys = (places.frames * tokens if places else 0) + placeless
-    query = drawn(seed, frames_given, heads, tokens, HEAD_DIM)
-    key_memory, value_memory = (drawn(seed + i, objects, keys, MEMORY_DIM) for i in (1, 2))
-    return (
-        query,
-        key_memory,
-        value_memory,
-        drawn(seed + 3, heads * HEAD_DIM, MEMORY_DIM),
-        drawn(seed + 4, heads * HEAD_DIM),
-    )
-
-
-def rotated_keys(query, key_memory, value_memory, weight, bias, places):
-    """The means by the reference: project, rotate, attend."""
-    query, key_memory, value_memory, weight, bias = (
-        x.double().numpy() for x in (query, key_memory, value_memory, weight, bias)
-    )
-    heads = query.shape[1]
-    key = split_heads(key_memory @ weight.T + bias, heads)
-    if places is not None:
-        height, width, frames, theta = places
-        attention = RoPEAttention(len(weight), heads, rope_theta=theta, rope_k_repeat=True)
-        placeless = key.shape[2] - frames * height * width
-        query, key = attention._encode(query, key, placeless, (height, width), unrecorded)
-    value = np.broadcast_to(value_memory[:, None], (*key.shape[:3], value_memory.shape[-1]))
-    return scaled_dot_product_attention(query, key, value)
 
 
 @given(

@@ -1,5 +1,7 @@
 """A kernel that is forced is taken or refused by name."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -17,10 +19,9 @@ def test_a_kernel_that_is_not_there_is_named():
             ValueError, match=f"kernel is '{kernel}', which PyTorch does not have for torch.float32"
         ):
             ma.load(config, "accelerated", device=device, kernel=kernel)(*draw_inputs(config))
-    for kernel in ("tiled", "axial"):
-        with pytest.raises(
-            ValueError, match=f"kernel is '{kernel}', which takes float32 and float64 on the CPU, but this"
-        ):
+    for kernel, on_a_gpu in (("tiled", ""), ("axial", ", and float32 and halves on a GPU with Triton")):
+        message = f"kernel is '{kernel}', which takes float32 and float64 on the CPU{on_a_gpu}, but this is"
+        with pytest.raises(ValueError, match=message):
             ma.load(config, "accelerated", device="cpu", dtype="bfloat16", kernel=kernel)(*draw_inputs(config))
 
 
@@ -76,6 +77,20 @@ def test_a_kernel_without_dropout_says_so(kernel):
     x = torch.randn(1, 1, 3, 4)
     with pytest.raises(ValueError, match=f"kernel is '{kernel}', which knows no dropout"):
         scaled_dot_product_attention(x, x, x, 0.1, kernel)
+
+
+def test_a_kernel_that_is_not_forced_gives_way():
+    query, key, value = torch.randn(1, 2, 3, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 4)
+    with pytest.raises(ValueError, match="kernel is 'cudnn', which PyTorch does not have"):
+        scaled_dot_product_attention(query, key, value, kernel="cudnn")
+    given_way = scaled_dot_product_attention(query, key, value, kernel="cudnn", forced=False)
+    assert torch.equal(given_way, scaled_dot_product_attention(query, key, value))
+
+
+def test_triton_is_imported_only_where_it_computes():
+    """A machine need not have it."""
+    code = "import sys, memory_attention.accelerated; sys.exit('triton' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])

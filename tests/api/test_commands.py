@@ -33,6 +33,7 @@ def test_run(capfd, npz, tmp_path, backend):
     )
     assert status == 0
     assert "out (16, 2, 16) float32" in out
+    assert "weights are random" in out
     expected = ma.load(CONFIG, backend)(*draw_inputs(CONFIG, memories=2, objects=2))
     np.testing.assert_array_equal(np.load(output)["out"], expected)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["inputs.npz", "out.npz"]

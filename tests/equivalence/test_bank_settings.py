@@ -245,6 +245,7 @@ def test_scores_of_all_libraries(backend: str, score: Any) -> None:
     [
         (None, ValueError, "score is None, expected .* because use_memory_selection is set"),
         (float("nan"), ValueError, "score is nan, expected a finite number"),
+        (float("-inf"), ValueError, "score is -inf, expected a finite number"),
         (True, TypeError, "score is bool, expected one real number"),
         ("0.5", TypeError, "score is str, expected one real number"),
         (np.array([0.5, 0.2]), TypeError, "score is ndarray, expected one real number"),

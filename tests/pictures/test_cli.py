@@ -14,8 +14,9 @@ def test_maps(capfd, npz, tmp_path):
     output = tmp_path / "maps.png"
     words = ["maps", "--config", "tiny", "--output", output, "--layer", 0, "--query", "1,2"]
     for more in (["--inputs", npz], ["--inputs", npz, "--kind", "self"], ["--photograph", "coffee"]):
-        status, _, _ = run(capfd, *words, *more)
+        status, out, _ = run(capfd, *words, *more)
         assert status == 0
+        assert "weights are random" in out
         assert output.read_bytes().startswith(b"\x89PNG")
         output.unlink()
 

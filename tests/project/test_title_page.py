@@ -92,7 +92,10 @@ def sizes():
             row("P, object pointers", lambda c: c.memory_bank.max_obj_ptrs_in_encoder),
             row("tokens of one pointer, C / C_m", lambda c: c.num_pointer_tokens),
             row("M, tokens of memory", memory_tokens),
-            row("parameters", lambda c: f"{sum(map(np.prod, ma.parameter_shapes(c).values())):,}"),
+            row(
+                "parameters, without the bank's",
+                lambda c: f"{sum(map(np.prod, ma.parameter_shapes(c).values())):,}",
+            ),
         ],
     )
 

@@ -21,6 +21,25 @@ def test_what_is_forgotten_is_never_seen(story: Story, data: st.DataObject) -> N
             content = (data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.sampled_from([0.0, 0.7])))
             full.add(frame, *content)
             lean.add(frame, *content)
+        if data.draw(st.booleans()):
+            # With the frame itself in the bank.
+            lean.forget(frame)
+
+
+@given(stories(), st.data())
+def test_frames_from_there_on_may_be_done_anew(story: Story, data: st.DataObject) -> None:
+    """What is forgotten follows from the past alone: the frame itself and those after it may change."""
+    full, lean = Bank(story), Bank(story)
+    lean.forget(story.frame)
+    turns = range(story.frame, -1, -1) if story.backwards else range(story.frame, story.num_frames)
+    for frame in turns:
+        full.remove(frame)
+        lean.remove(frame)
+    for frame in turns:
+        assert lean.choose(frame) == full.choose(frame)
+        content = (data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.sampled_from([0.0, 0.7])))
+        full.add(frame, *content)
+        lean.add(frame, *content)
 
 
 @given(stories())
@@ -55,6 +74,12 @@ def test_forgetting_worked_by_hand() -> None:
     lasting = lasting_frames(10, [0], stored, stored, settings, scores=dict.fromkeys(range(1, 10), 0.8))
     # Two slots each, of which frame 11 gives one to frame 10; all three reliable ones are counted.
     assert lasting == ([0], [0, 7, 8, 9], [0, 6, 7, 8, 9], [4, 5, 6, 7, 8, 9])
+    # Frames 10 and 11 are there too, and stand for no other: they may be taken out again.
+    lasting = lasting_frames(10, [0], range(12), [], settings, scores=dict.fromkeys(range(1, 12), 0.8))
+    assert lasting == ([0], [0, *range(7, 12)], [], list(range(4, 12)))
+    # So may 10 where it is conditioning: of those before it 8 and 4 can be selected, and 2 keeps them too many.
+    few = MemoryBankConfig(max_cond_frames_in_attn=2)
+    assert lasting_frames(10, [0, 2, 10, 4, 8], [], [], few).conditioning == [2, 10, 4, 8]
 
 
 @pytest.mark.parametrize("backwards", [False, True])

@@ -94,6 +94,9 @@ def test_pointers_worked_by_hand() -> None:
     assert pointer_frames(9, 20, [2, 12], stored, settings, True, True) == [(2, -7), (12, 3)]
     # A video of three frames: P = 3.
     assert pointer_frames(2, 3, [0], [0, 1], settings) == [(0, 2), (1, 1)]
+    # Backwards from frame 2 of a video of five: 3 and 4, and none beyond the end.
+    wide = settings.model_copy(update={"max_obj_ptrs_in_encoder": 9})
+    assert pointer_frames(2, 5, [], range(10), wide, backwards=True) == [(3, 1), (4, 2)]
     # A video of one frame: P = 1, so no other frame, and no division by P − 1 = 0 later.
     assert pointer_frames(0, 1, [0], [0], settings) == [(0, 0)]
     off = settings.model_copy(update={"use_obj_ptrs_in_encoder": False})

@@ -114,6 +114,14 @@ def test_reliable_frames_agree_with_walking(story: Story) -> None:
 
 
 @given(stories())
+def test_training_takes_every_frame_and_pointers_of_later_ones(story: Story) -> None:
+    """That, and nothing else, is what it means, with SAM 3's selection too."""
+    changes = {"memory_temporal_stride_for_eval": 1, "only_obj_ptrs_in_the_past_for_eval": False}
+    every = story._replace(settings=story.settings.model_copy(update=changes), training=False)
+    assert Bank(story._replace(training=True)).choose(story.frame) == Bank(every).choose(story.frame)
+
+
+@given(stories())
 def test_the_kept_first_frame_is_all_that_differs(story: Story) -> None:
     """With room for it: the first is there, none twice, as many as before, and the nearest of each side."""
     bank, limit = Bank(story), 3

@@ -1,19 +1,30 @@
 """Pictures of tracked videos: every object is drawn and named, in the shape of the user's frames, or none is."""
 
+import warnings
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from memory_attention.configs import load_config
 from memory_attention.pictures.colours import OBJECTS
+from memory_attention.pictures.figures import Figure, save
 from memory_attention.pictures.outlines import outline, outlines, overlay
 from memory_attention.tracker import Tracker, initial_weights
-from memory_attention.tracker.plots import draw_tracking, object_attention, object_cells
+from memory_attention.tracker.plots import (
+    PANEL,
+    Plate,
+    draw_tracking,
+    draw_training_log,
+    object_attention,
+    object_cells,
+)
 
 CONFIG = load_config("tracker")
 SIDE, STRIDE = CONFIG.image_size, CONFIG.backbone_stride
@@ -73,7 +84,7 @@ def test_every_object_is_drawn_and_named(tracked, shown):
         assert contours(axis) == list(OBJECTS[:2])
         assert [text.get_text() for text in axis.texts] == list(NAMES)
     assert contours(below[0]) == [OBJECTS[shown]]
-    assert f"attention: {NAMES[shown]}" in figure.get_suptitle()
+    assert f"attention of {NAMES[shown]}" in figure.get_suptitle()
     # The frames have the user's shape, and names and outlines lie where the objects do.
     assert above[0].images[0].get_extent() == [0, SIZE[1], SIZE[0], 0]
     assert above[0].get_aspect() in (1, "equal")
@@ -81,12 +92,60 @@ def test_every_object_is_drawn_and_named(tracked, shown):
     np.testing.assert_allclose(place, (99.5 / SIDE * SIZE[1], 70 / SIDE * SIZE[0]), atol=1)
 
 
+@given(
+    corners=st.lists(st.tuples(st.integers(0, SIDE - 8), st.integers(0, SIDE - 8)), min_size=2, max_size=4),
+    height=st.integers(60, 400),
+)
+@settings(max_examples=12)
+def test_names_are_whole_and_cover_no_other(corners, height):
+    """Whatever the objects' places, at the edge and over each other, and the shape of the frames."""
+    masks = np.zeros((len(corners), SIDE, SIDE), bool)
+    for mask, (top, left) in zip(masks, corners, strict=True):
+        mask[top : top + 8, left : left + 8] = True
+    size = (height, 240)
+    figure = Figure(figsize=(PANEL, PANEL * height / 240), dpi=120)
+    axis = figure.add_axes((0, 0, 1, 1))
+    plate = Plate(size, SIDE)
+    plate.show(axis, np.zeros((SIDE, SIDE, 3)))
+    names = [f"object {10**index}" for index in range(len(corners))]
+    plate.outlines(axis, masks, names)
+    FigureCanvasAgg(figure).draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in axis.texts]
+    frame = axis.get_window_extent()
+    for index, box in enumerate(boxes):
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+        assert box.y1 <= frame.y1
+        assert not any(box.overlaps(other) for other in boxes[:index])
+
+
+def test_names_of_users_are_no_formulas(tracked, tmp_path):
+    tracker, frames, masks, steps = tracked
+    name = r"a$\frac$ 视频"
+    for figure in (
+        draw_tracking(tracker, frames, masks, steps, title=name),
+        draw_training_log([{"step": 1.0, "loss": 2.0, "iou": 0.5}], title=name),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            save(figure, tmp_path / "a.png")
+
+
+def test_with_several_objects_it_is_said_whose_figures_these_are(tracked):
+    tracker, frames, masks, steps = tracked
+    said = [
+        draw_tracking(tracker, frames, masks, steps, ious, names=names, shown_object=1).get_suptitle()
+        for ious, names in (([1.0, 0.5, 0.5, 0.5], NAMES), ([1.0, 0.5, 0.5, 0.5], ()), (None, NAMES))
+    ]
+    assert ["IoU of object 7" in words for words in said] == [True, False, False]
+
+
 def test_one_object_needs_no_name(tracked):
     tracker, frames, masks, steps = tracked
     figure = draw_tracking(tracker, frames, masks[:, 0], steps, names=NAMES[:1])
     assert not figure.axes[0].texts
     assert contours(figure.axes[0]) == [OBJECTS[0]]
-    assert "attention:" not in figure.get_suptitle()
+    assert "attention of" not in figure.get_suptitle()
 
 
 def test_the_last_frame_in_which_the_object_was_found_looks(tracked):

@@ -1,6 +1,7 @@
 """Video files, through PyAV: frames as they are decoded, and an overlay as it is painted."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,9 @@ from ...rules.packages import require
 from .images import MAX_PIXELS, check_pixels
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+
+MOST_MISSING = 0.5
+"""Seconds that the frames of a whole video may end before it: its sound may be longer."""
 
 # A playlist named .mp4 could name other files and addresses.
 SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"}
@@ -44,28 +48,60 @@ def clip_rate(path: Path) -> float:
 
 
 def read_clip(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """The frames of a video one by one, turned as the file says.
+    """The frames of a video one by one, turned and mirrored as the file says.
 
-    Raises `ValueError` for a file that is no video, or naming the frame that cannot be decoded.
+    Raises `ValueError` for a file that is no video, or naming the frame that cannot be decoded. Warns
+    (`RuntimeWarning`) where the frames end before the video does, as in a file that was cut short.
     """
     with _opened(path) as (container, stream):
         import av
 
         check_pixels(path, stream.height, stream.width, max_pixels)
         # What is broken would be made up from the frames before it.
-        stream.codec_context.options = {"err_detect": "explode"}
+        # A frame may be larger than the file says: the decoder is told too.
+        stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(max_pixels)}
         frames = container.decode(stream)
-        number = 0
+        number, end = 0, None
         while True:
             try:
                 frame = next(frames, None)
             except (av.FFmpegError, OSError) as error:
-                raise ValueError(f"{path}: frame {number} cannot be decoded ({_reason(error)})") from None
+                raise ValueError(
+                    f"{path}: frame {number} cannot be decoded ({_reason(error)}), or has more than "
+                    f"{max_pixels:,} pixels (raised by max_pixels)"
+                ) from None
             if frame is None:
-                return
+                break
             check_pixels(path, frame.height, frame.width, max_pixels)
-            yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+            yield _upright(frame)
             number += 1
+            end = None if frame.pts is None else (frame.pts + (frame.duration or 0)) * frame.time_base
+        _warn_if_cut(path, end, container, stream)
+
+
+def _warn_if_cut(path: Path, end: Fraction | None, container: Any, stream: Any) -> None:
+    """Most formats just end where a file was cut: only the length at its start tells."""
+    said = (container.duration or 0) / 1_000_000
+    if stream.duration is not None:
+        said = float(stream.duration * stream.time_base)
+    if end is not None:
+        shown = float(end - (stream.start_time or 0) * stream.time_base)
+        if said > shown + MOST_MISSING:
+            message = f"{path}: its frames end after {shown:.1f} s of {said:.1f} s, it may have been cut short"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def _upright(frame: Any) -> UInt8[np.ndarray, "H W 3"]:
+    """The frame's colours, turned and mirrored by the matrix that takes (x, y) to (a·x + c·y, b·x + d·y)."""
+    image: np.ndarray = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    down, right = d, a
+    if abs(b) > abs(a):
+        image, down, right = image.swapaxes(0, 1), b, c
+    return image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
 
 
 class ClipWriter:

@@ -1,7 +1,10 @@
 """Video files: what was written is read again, frame by frame, and what is no video is refused in words."""
 
 import contextlib
+import io
 import tempfile
+import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 Image = pytest.importorskip("PIL.Image")
 
 from memory_attention.tracker.media.clips import ClipWriter, clip_rate, read_clip  # noqa: E402
@@ -57,18 +60,83 @@ def test_odd_sizes_are_filled_up(tmp_path):
     assert next(read_clip(path)).shape == (64, 96, 3)
 
 
-def test_a_video_that_was_turned_is_upright(tmp_path):
-    """A phone held upright: the matrix in the file says that x goes down, a quarter turn clockwise."""
+@pytest.mark.parametrize(
+    ("turn", "shown"),
+    [
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),  # x goes down: a phone held upright
+        ((0, -1, 1, 0), np.rot90),
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        ((-1, 0, 0, 1), np.fliplr),  # the camera at a phone's front
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda image: np.rot90(image, 2).swapaxes(0, 1)),
+        ((0, 0, 0, 0), lambda image: image),
+    ],
+)
+def test_a_video_that_was_turned_or_mirrored_is_shown_so(tmp_path, turn, shown):
     frames = scene(64, 96, 2)
     path = write(tmp_path / "phone.mp4", frames)
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
-    matrix = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (value << 16 for value in turn)
+    matrix = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
     content[start : start + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
     path.write_bytes(content)
-    found = next(read_clip(path))
-    assert found.shape == (96, 64, 3)
-    assert np.abs(found.astype(int) - np.rot90(frames[0], -1)).mean() < 6
+    found, expected = next(read_clip(path)), shown(frames[0])
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 6
+
+
+def images_in_a_video(path, images):
+    """A video of PNG images, whatever their sizes; the file says 64 × 96."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "rgb24"
+        for number, image in enumerate(images):
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            packet = av.Packet(buffer.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 10)
+            container.mux(packet)
+    return path
+
+
+def test_a_frame_that_is_larger_than_the_file_says_is_not_decoded(tmp_path):
+    path = images_in_a_video(tmp_path / "video.mov", [*scene(64, 96, 2), *scene(480, 640, 1)])
+    with pytest.raises(ValueError, match=r"frame 2 cannot be decoded .* more than 307,199 pixels"):
+        list(read_clip(path, max_pixels=480 * 640 - 1))
+    with pytest.raises(ValueError, match="00002 has 480 × 640 pixels, expected those of 00000, 64 × 96"):
+        list(open_frames(path)[0])
+
+
+def test_a_video_without_pictures_is_refused(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        for given in (sound, None):
+            for packet in stream.encode(given):
+                container.mux(packet)
+    with pytest.raises(ValueError, match="sound.mp4: has no pictures, expected a video"):
+        open_frames(tmp_path / "sound.mp4")
+
+
+def test_a_video_that_was_cut_short_is_read_with_a_warning(tmp_path):
+    whole = tmp_path / "whole.mkv"
+    with av.open(str(whole), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width = 64, 96
+        for image in [*scene(64, 96, 20), None]:
+            frame = None if image is None else av.VideoFrame.from_ndarray(image, format="rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(read_clip(whole))) == 20
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
+    with pytest.warns(RuntimeWarning, match=r"cut.mkv: its frames end after [01].\d s of 2.0 s"):
+        assert 2 <= len(list(read_clip(cut))) < 15
 
 
 def test_what_is_no_video_is_refused(tmp_path):
@@ -104,7 +172,7 @@ def test_whatever_is_in_the_file_it_is_read_or_refused(seed):
         for place in rng.integers(0, len(content), rng.integers(1, 20)):
             content[place] = rng.integers(0, 256)
         path.write_bytes(content)
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RuntimeWarning):
             for frame in open_frames(path)[0]:
                 assert frame.image.shape[2] == 3
 
