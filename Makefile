@@ -6,7 +6,7 @@ INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
 SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test lint types thorough gpu gpu-wheels clean
+.PHONY: demo test lint types thorough gpu gpu-wheels versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
@@ -54,6 +54,10 @@ gpu-wheels:
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[all]'
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --no-deps $(SAM2)
 	touch $@
+
+# The suite in a fresh environment for each listed combination of versions; some gigabytes and an hour.
+versions: .venv/ready
+	HYPOTHESIS_PROFILE=gpu OMP_NUM_THREADS=1 $(BIN)/python -m memory_attention.benchmarks.versions
 
 clean:
 	rm -rf .venv build wheels demo-output *.egg-info

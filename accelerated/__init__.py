@@ -6,6 +6,7 @@ require("torch", "the accelerated backend")
 
 from .attention import Attention, RoPEAttention
 from .layer import MemoryAttentionLayer
+from .many_objects import attend_together
 from .memory_attention import MemoryAttention
 from .memory_bank import MemoryBank, MemoryTokens
 from .norm import LayerNorm
@@ -18,4 +19,5 @@ __all__ = [
     "MemoryBank",
     "MemoryTokens",
     "RoPEAttention",
+    "attend_together",
 ]

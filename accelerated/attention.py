@@ -1,5 +1,7 @@
 """Step 3: queries look at keys and take the mean of the values, weighted by softmax."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,10 +10,10 @@ from ..configs.schema import check_head_widths
 from ..rules.contract import check_pointers
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.record import Record, unrecorded
-from .choice import Form
-from .kernels import scaled_dot_product_attention
-from .position import rotary_table_for, rotate
-from .ways import way_of_attention
+from .kernels import axial_attention, scaled_dot_product_attention
+from .position import Places, rotary_table_for, rotate
+from .problem import Form
+from .ways import queries_go_to_memory_space, way_of_attention
 
 
 def split_heads(x: Float[Tensor, "B T C"], num_heads: int) -> Float[Tensor, "B H T d"]:
@@ -31,6 +33,7 @@ def attend_in_memory_space(
     weight: Float[Tensor, "C K"],
     bias: Float[Tensor, " C"],
     kernel: str = "pytorch",
+    forced: bool = True,
 ) -> Float[Tensor, "B H N d"]:
     """Attend to the values memory Wᵀ + b without computing them: weight the memories, then project their mean.
 
@@ -38,7 +41,15 @@ def attend_in_memory_space(
     """
     heads = key.shape[1]
     value = memory.to(query.dtype)[:, None].expand(-1, heads, -1, -1)
-    mean = scaled_dot_product_attention(query, key, value, kernel=kernel)
+    mean = scaled_dot_product_attention(query, key, value, kernel=kernel, forced=forced)
+    return project_mean(mean, weight, bias)
+
+
+def project_mean(
+    mean: Float[Tensor, "B H N K"], weight: Float[Tensor, "C K"], bias: Float[Tensor, " C"]
+) -> Float[Tensor, "B H N d"]:
+    """Bring each head's means of memories to the values' space."""
+    heads = mean.shape[1]
     return mean @ weight.unflatten(0, (heads, -1)).mT.to(mean.dtype) + bias.view(heads, 1, -1).to(mean.dtype)
 
 
@@ -84,18 +95,24 @@ class Attention(nn.Module):
         The last `num_k_exclude_rope` keys have no place in the image; `grid` is the (h, w) of the queries.
         At inference form and kernel are chosen, or are those of `kernel` and `memory_space`. In training and
         for gradients it is the plain form with PyTorch's kernel; where somebody listens to the steps or hooks
-        `v_proj`, the values are projected.
+        `v_proj`, the values are projected, and where they do so or hook `k_proj`, the keys.
         """
         query = record("q", split_heads(self.q_proj(q), self.num_heads))
+        places = self._places(q.shape[1], k.shape[1], num_k_exclude_rope, grid)
+        if queries_go_to_memory_space(self, query, k, v, places, record):
+            mean = axial_attention(query, k, v, self.k_proj.weight, self.k_proj.bias, places)
+            heads = project_mean(mean, self.v_proj.weight, self.v_proj.bias)
+            return self.out_proj(merge_heads(heads))
         key = record("k", split_heads(self.k_proj(k), self.num_heads))
-        form = self._form(query, key, v, record)
+        form = self._form(query, key, v, record, places)
         value = v if form.memory_space else record("v", split_heads(self.v_proj(v), self.num_heads))
-        query, key = self._encode(query, key, num_k_exclude_rope, grid, record, form.in_place)
+        query, key = self._encode(query, key, places, record, form.in_place)
+        kernel = form.kernel, self.kernel is not None
         if form.memory_space:
-            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, form.kernel)
+            heads = attend_in_memory_space(query, key, v, self.v_proj.weight, self.v_proj.bias, *kernel)
         else:
             dropout = self.dropout_p if self.training else 0.0
-            heads = scaled_dot_product_attention(query, key, value, dropout, form.kernel)
+            heads = scaled_dot_product_attention(query, key, value, dropout, *kernel)
         return record("out", self.out_proj(record("attended", merge_heads(heads))))
 
     def _form(
@@ -104,16 +121,22 @@ class Attention(nn.Module):
         key: Float[Tensor, "B H M d"],
         v: Float[Tensor, "B M K"],
         record: Record = unrecorded,
+        places: Places | None = None,
     ) -> Form:
         """Which way this call takes."""
-        return way_of_attention(self, query, key, v, record)
+        return way_of_attention(self, query, key, v, record, places)
+
+    def _places(
+        self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
+    ) -> Places | None:
+        """Where queries and keys are; here that does not matter."""
+        return None
 
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        num_k_exclude_rope: int,
-        grid: tuple[int, int] | None,
+        places: Any,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
@@ -144,26 +167,29 @@ class RoPEAttention(Attention):
         self.rope_k_repeat = rope_k_repeat
         self.feat_sizes = check_grid(feat_sizes, "feat_sizes")
 
+    def _places(
+        self, num_queries: int, num_keys: int, num_k_exclude_rope: int, grid: tuple[int, int] | None
+    ) -> Places:
+        """Every query and key has its place, but the last `num_k_exclude_rope` keys: each frame's are one grid."""
+        height, width = grid_of(num_queries, grid, self.feat_sizes)
+        check_pointers(num_k_exclude_rope, num_keys)
+        frames = frames_of_keys(num_keys - num_k_exclude_rope, num_queries, self.rope_k_repeat)
+        return Places(height, width, frames, self.rope_theta)
+
     def _encode(
         self,
         query: Float[Tensor, "#B H N d"],
         key: Float[Tensor, "B H M d"],
-        num_k_exclude_rope: int,
-        grid: tuple[int, int] | None,
+        places: Places | None,
         record: Record,
         in_place: bool = False,
     ) -> tuple[Float[Tensor, "#B H N d"], Float[Tensor, "B H M d"]]:
-        """Rotate every query, and every key but the last `num_k_exclude_rope`: each frame's keys as one grid.
-
-        `in_place` writes the rotated keys over `key`.
-        """
+        """Rotate every query, and every key that has a place. `in_place` writes the rotated keys over `key`."""
+        assert places is not None
+        height, width, frames, theta = places
         num_queries = query.shape[-2]
-        height, width = grid_of(num_queries, grid, self.feat_sizes)
-        check_pointers(num_k_exclude_rope, key.shape[-2])
-        num_rotated = key.shape[-2] - num_k_exclude_rope
-        frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
-
-        table = rotary_table_for(query, height, width, self.rope_theta)
+        num_rotated = frames * num_queries
+        table = rotary_table_for(query, height, width, theta)
         query = record("q_rotated", rotate(query, table))
         framed = key[:, :, :num_rotated].unflatten(-2, (frames, num_queries))
         if in_place:

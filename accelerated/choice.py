@@ -1,46 +1,19 @@
 """Which form of attention, and which kernel, a problem gets: by FLOPs, by what is there, on GPUs by a trial."""
 
-import functools
-import time
-import warnings
-from typing import NamedTuple
+from ..rules.memory_space import Tokens, queries_gain
+from .kernels import BACKENDS, takes_axial, takes_tiles
+from .position import Places
+from .problem import Form, Problem
+from .trial import seconds_of
 
-import torch
-
-from ..rules.memory_space import memory_space_saves
-from .kernels import BACKENDS, scaled_dot_product_attention, takes_tiles
+PLAIN = Form(False, "pytorch")
 
 FEW_LOGITS = 2**21
 """Below so many logits (two memories of a 32 × 32 grid) PyTorch's fused CPU kernel was the faster one."""
 
 
-class Form(NamedTuple):
-    """Values in memory space or projected for every head, the kernel, and keys rotated where they lie or not."""
-
-    memory_space: bool
-    kernel: str
-    in_place: bool = False
-
-
-class Problem(NamedTuple):
-    """The sizes of an attention: B, H, N, M, d and the channels K of the memory."""
-
-    batch: int
-    heads: int
-    queries: int
-    keys: int
-    head_dim: int
-    memory_dim: int
-    dtype: torch.dtype
-    device: torch.device
-
-    @property
-    def saves(self) -> bool:
-        """Whether values in memory space are fewer FLOPs."""
-        return memory_space_saves(self.queries, self.keys, self.head_dim, self.memory_dim)
-
-
-PLAIN = Form(False, "pytorch")
+LEAST_GAIN = 1.35
+"""Queries in memory space take smaller products: they were the faster ones from so many times fewer FLOPs."""
 
 
 def choose_form(
@@ -49,7 +22,7 @@ def choose_form(
     """The form for inference; a `kernel` or `memory_space` that is given wins.
 
     On CPUs large problems go to the tiled kernel, where memory space saves work. On GPUs the candidates
-    are tried once for every problem, and the fastest is kept. `traced` code leaves the kernel to PyTorch.
+    are tried once for all problems of about that size. `traced` code leaves the kernel to PyTorch.
     """
     if kernel is not None:
         fits = kernel not in ("flash", "pytorch")
@@ -61,55 +34,46 @@ def choose_form(
     if device == "cuda":
         return fastest_form(problem, memory_space)
     tiles = takes_tiles(problem.dtype, problem.device)
-    large = problem.batch * problem.heads * problem.queries * problem.keys >= FEW_LOGITS
+    large = _is_large(problem)
     in_memory_space = problem.saves and tiles and large if memory_space is None else memory_space
     return Form(in_memory_space, "tiled" if in_memory_space and tiles and large else "pytorch")
 
 
-@functools.lru_cache(maxsize=256)
-def fastest_form(problem: Problem, memory_space: bool | None = None) -> Form:
-    """Try every kernel of PyTorch that can do the problem, on drawn numbers, and return the fastest form."""
-    spaces = [memory_space] if memory_space is not None else [False, True] if problem.saves else [False]
+def choose_axial(
+    problem: Problem, places: Places | None, kernel: str | None = None, memory_space: bool | None = None
+) -> bool:
+    """Whether queries go to memory space too: on GPUs where that was the fastest form.
+
+    On CPUs where large problems' values do, and it is so much less work.
+    """
+    if kernel not in (None, "axial") or not takes_axial(problem.dtype, problem.device):
+        return False
+    if kernel == "axial":
+        return choose_form(problem, kernel, memory_space).memory_space
+    if problem.device.type == "cuda":
+        return fastest_form(problem, memory_space, axial=True).kernel == "axial"
+    height, width, frames, _ = places or (0, 0, 0, 0.0)
+    placed = frames * height * width
+    tokens = Tokens(problem.queries, placed, problem.keys - placed, (height, width))
+    gain = queries_gain(tokens, problem.head_dim, problem.memory_dim)
+    return choose_form(problem, kernel, memory_space) == Form(True, "tiled") and gain > LEAST_GAIN
+
+
+def fastest_form(problem: Problem, memory_space: bool | None = None, axial: bool = False) -> Form:
+    """The fastest of the forms that the device has, each tried once for all problems of about that size.
+
+    What is compiled first is tried for large problems only. `axial` lets queries go to memory space.
+    """
+    tried = problem.rounded
+    spaces = [memory_space] if memory_space is not None else [False, True] if tried.saves else [False]
     forms = [Form(space, kernel) for space in spaces for kernel in BACKENDS if kernel != "math"]
-    seconds = {form: _trial(problem, form) for form in forms}
+    if True in spaces and _is_large(tried):
+        forms += [Form(True, "flex"), *([Form(True, "axial")] if axial else [])]
+    seconds = {form: seconds_of(form, tried) for form in forms}
     best = min(seconds, key=seconds.__getitem__)
     return best if seconds[best] < float("inf") else Form(spaces[0], "pytorch")
 
 
-def _trial(problem: Problem, form: Form, turns: int = 5) -> float:
-    """The least seconds of some turns; infinite where the kernel is not to be had.
-
-    The numbers lie in memory as the attention has them: heads side by side, memories the same for each.
-    """
-    # A generator of its own: the user's random numbers stay as they are.
-    generator = torch.Generator(problem.device).manual_seed(0)
-
-    def draw(tokens: int, heads: int, channels: int) -> torch.Tensor:
-        shape = (problem.batch, tokens, heads, channels)
-        drawn = torch.randn(shape, dtype=problem.dtype, device=problem.device, generator=generator)
-        return drawn.transpose(1, 2)
-
-    query = draw(problem.queries, problem.heads, problem.head_dim)
-    key = draw(problem.keys, problem.heads, problem.head_dim)
-    if form.memory_space:
-        value = draw(problem.keys, 1, problem.memory_dim).expand(-1, problem.heads, -1, -1)
-    else:
-        value = draw(problem.keys, problem.heads, problem.head_dim)
-    least = float("inf")
-    for _ in range(turns):
-        _wait(problem.device)
-        started = time.perf_counter()
-        try:
-            # Why a kernel refuses is PyTorch's to warn of where somebody asked for that kernel.
-            with torch.no_grad(), warnings.catch_warnings(action="ignore"):
-                scaled_dot_product_attention(query, key, value, kernel=form.kernel)
-        except (ValueError, RuntimeError):
-            return float("inf")
-        _wait(problem.device)
-        least = min(least, time.perf_counter() - started)
-    return least
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _is_large(problem: Problem) -> bool:
+    """Whether a kernel that has to be prepared may pay."""
+    return problem.batch * problem.heads * problem.queries * problem.keys >= FEW_LOGITS

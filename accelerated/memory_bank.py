@@ -22,7 +22,7 @@ from ..rules.forgetting import lasting_frames
 from ..rules.frame_choice import memory_frames, pointer_frames, pointer_reach
 from ..rules.numbers import whole_number
 from .calls import options
-from .memory_attention import MemoryAttention
+from .foreign import grid_for
 from .position import float64_device, kept_sine_encoding_2d, sine_encoding_1d, sine_encoding_2d
 from .tracing import is_traced
 
@@ -284,7 +284,7 @@ class MemoryBank(nn.Module):
         else:
             seen = self.tokens(frame, num_frames, backwards, training, features.dtype)
             grid = grid_of_memories(grid, self.memories[seen.memory_frames[0]], features)
-            grid = None if _guesses(attention, grid) else grid
+            grid = grid_for(attention, grid)
         return attention(
             curr=features,
             memory=seen.memory,
@@ -293,8 +293,3 @@ class MemoryBank(nn.Module):
             num_obj_ptr_tokens=seen.num_obj_ptr_tokens,
             **options(grid=grid),
         )
-
-
-def _guesses(attention: Callable[..., Any], grid: tuple[int, int]) -> bool:
-    """Whether a module of others finds this grid: SAM 2's own takes none, and expects a square."""
-    return grid[0] == grid[1] and isinstance(attention, nn.Module) and not isinstance(attention, MemoryAttention)

@@ -1,7 +1,7 @@
 """Step 2: where a token is. Sine encodings are added to tokens, rotary encodings turn queries and keys."""
 
 import functools
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,15 @@ from torch import Tensor
 from .tracing import is_traced
 
 Device: TypeAlias = torch.device | str | None
+
+
+class Places(NamedTuple):
+    """Where keys are: on the grids of some frames, one after the other; theta is the rotation's."""
+
+    height: int
+    width: int
+    frames: int
+    theta: float
 
 
 def float64_device(device: Device = None) -> torch.device:

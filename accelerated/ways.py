@@ -9,9 +9,30 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..rules.record import Record, unrecorded
-from .choice import PLAIN, Form, Problem, choose_form
+from .choice import PLAIN, choose_axial, choose_form
 from .norm import LayerNorm
+from .position import Places
+from .problem import Form, Problem
 from .tracing import is_derived_forwards, is_hooked, is_plain_linear, is_traced, refuse_torchscripts_export
+
+
+def queries_go_to_memory_space(
+    attention: nn.Module,
+    query: Float[Tensor, "#B H N d"],
+    k: Float[Tensor, "B M K"],
+    v: Float[Tensor, "B M K"],
+    places: Places | None,
+    record: Record,
+) -> bool:
+    """Whether keys need not be projected: for inference, where nobody would miss keys or values."""
+    if attention.training or record is not unrecorded or is_derived_forwards() or is_traced(query, k, v):
+        return False
+    projections = attention.k_proj, attention.v_proj
+    if not all(map(is_plain_linear, projections)):
+        return False
+    if _learns(query, k, v, *(parameter for each in projections for parameter in each.parameters())):
+        return False
+    return choose_axial(_problem(query, v, places), places, attention.kernel, attention.memory_space)
 
 
 def way_of_attention(
@@ -20,6 +41,7 @@ def way_of_attention(
     key: Float[Tensor, "B H M d"],
     memory: Float[Tensor, "B M K"],
     record: Record,
+    places: Places | None,
 ) -> Form:
     """Where values stay, the kernel, and whether keys are rotated where they lie.
 
@@ -35,12 +57,15 @@ def way_of_attention(
         return PLAIN
     traced, unheard = is_traced(query, key), record is unrecorded
     memory_space = attention.memory_space if unheard and is_plain_linear(attention.v_proj) else False
-    batch, heads, num_keys, head_dim = key.shape
-    sizes = (batch, heads, query.shape[2], num_keys, head_dim, memory.shape[-1])
-    problem = Problem(*sizes, query.dtype, query.device)
-    form = choose_form(problem, attention.kernel, memory_space, traced)
+    form = choose_form(_problem(query, memory, places), attention.kernel, memory_space, traced)
     unheld = unheard and not traced and is_plain_linear(attention.k_proj) and not is_hooked()
     return form._replace(in_place=unheld and key.dtype == torch.promote_types(query.dtype, torch.float32))
+
+
+def _problem(query: Float[Tensor, "#B H N d"], memory: Float[Tensor, "B M K"], places: Places | None) -> Problem:
+    (batch, num_keys, memory_dim), (heads, num_queries, head_dim) = memory.shape, query.shape[1:]
+    sizes = (batch, heads, num_queries, num_keys, head_dim, memory_dim)
+    return Problem(*sizes, query.dtype, query.device, (places.height, places.width) if places else None)
 
 
 def tokens_at_once(

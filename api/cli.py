@@ -10,6 +10,7 @@ import typer
 
 from . import __version__, commands
 from .benchmarks import cli as benchmark_commands
+from .integrations import cli as export_commands
 from .pictures import cli as picture_commands
 from .tracker import cli as tracker_commands
 
@@ -91,5 +92,5 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {_line(str(message))}", file=sys.stderr)
 
 
-for room in (commands, picture_commands, tracker_commands, benchmark_commands):
+for room in (commands, export_commands, picture_commands, tracker_commands, benchmark_commands):
     room.add_to(app)

@@ -24,6 +24,7 @@ from .options import (
     DtypeOption,
     GridOption,
     InputsOption,
+    KernelOption,
     MemoriesOption,
     ObjectsOption,
     SeedOption,
@@ -60,7 +61,7 @@ def info(
     pointers = bank.max_obj_ptrs_in_encoder * parsed.num_pointer_tokens if bank.use_obj_ptrs_in_encoder else 0
     tokens = frames * height * width + pointers
     costs = step_costs(parsed, height * width, tokens, objects, itemsize)
-    kernel = _kernel(parsed, device, dtype, objects, height * width, tokens)
+    kernel = _kernel(parsed, device, dtype, objects, frames, tokens)
 
     table = Table(title=f"{parsed.name}: one frame, {dtype}, batch-first shapes")
     table.add_column("step", no_wrap=True)
@@ -84,10 +85,10 @@ def info(
         f"N = {height} × {width} = {height * width:,} query tokens; M = {frames} memories + {pointers} pointer "
         f"tokens = {tokens:,}; the memory bank has {_count(bank_parameter_shapes(parsed)):,} parameters more."
     )
-    needed = needed_flops(parsed, height * width, tokens, objects)
+    needed = needed_flops(parsed, height * width, tokens, objects, pointers, parsed.grid)
     console.print(
-        f"At inference {needed / 1e9:.1f} GFLOP are enough: values stay in memory space where that saves work, "
-        "and objects share what does not depend on them."
+        f"At inference {needed / 1e9:.1f} GFLOP are enough: values and queries go to memory space where "
+        "that saves work, and objects share what does not depend on them."
     )
     if bank.num_maskmem:
         console.print(_stream(parsed, objects, itemsize))
@@ -109,27 +110,34 @@ def _stream(config: Config, objects: int, itemsize: int) -> str:
     )
 
 
-def _kernel(config: Config, device: str | None, dtype: str, objects: int, queries: int, keys: int) -> str:
+def _kernel(config: Config, device: str | None, dtype: str, objects: int, frames: int, keys: int) -> str:
     """Which form and kernel the accelerated backend takes for a cross-attention of that size; a GPU tries them."""
     try:
         import torch
 
-        from .accelerated.choice import Problem, choose_form
+        from .accelerated.choice import choose_axial, choose_form
         from .accelerated.kernels import pytorchs_pick
+        from .accelerated.position import Places
+        from .accelerated.problem import Problem
         from .backends.accelerated import find_device
     except ModuleNotFoundError:
         return "NumPy only (PyTorch is not installed)"
     where = find_device(device)
     attention = config.memory_attention.layer.cross_attention
     heads, width, torch_dtype = attention.num_heads, attention.head_dim, getattr(torch, dtype)
-    problem = Problem(objects, heads, queries, keys, width, attention.key_dim, torch_dtype, where)
+    (rows, columns), described = config.grid, f"(PyTorch {torch.__version__}, {where})"
+    places = Places(rows, columns, frames, attention.rope_theta) if attention.rotary else None
+    sizes = (objects, heads, rows * columns, keys, width, attention.key_dim)
+    problem = Problem(*sizes, torch_dtype, where, config.grid if attention.rotary else None)
+    if choose_axial(problem, places):
+        return f"queries and values in memory space, kernel axial {described}"
     form = choose_form(problem)
     kernel = form.kernel
     if kernel == "pytorch":
         few = torch.empty((1, heads, 8, width), device=where, dtype=torch_dtype)
         kernel = f"PyTorch's {pytorchs_pick(few, few, few)}"
     space = "in memory space" if form.memory_space else "projected for every head"
-    return f"values {space}, kernel {kernel} (PyTorch {torch.__version__}, {where})"
+    return f"values {space}, kernel {kernel} {described}"
 
 
 def run(
@@ -142,7 +150,7 @@ def run(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
-    kernel: Annotated[str | None, typer.Option(help="Force an attention kernel [default: by size]")] = None,
+    kernel: KernelOption = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Through torch.compile.")] = False,
 ) -> None:
     """Run a model: inputs from an .npz file (arrays curr, memory, …), the output to another."""

@@ -34,8 +34,11 @@ def compare(
 
     Errors are relative to the largest magnitude of `model`'s output; the bound is that of the coarser
     dtype, and grows with the logits of the attention. `progress` is called with every step's name.
-    Raises `ValueError` where the two have different steps or shapes.
+    Raises `TypeError` for what is no model, `ValueError` where the two have different steps or shapes.
     """
+    for name, given in {"model": model, "against": against}.items():
+        if not isinstance(given, Model):
+            raise TypeError(f"{name} is {type(given).__name__}, expected a model, as load gives one")
     expected = _run(model, Inputs(*inputs), progress)
     actual = _run(against, Inputs(*inputs), progress)
     if expected.keys() != actual.keys():

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from .configs import Config
 from .configs.schema import AttentionConfig, LayerConfig
-from .rules.memory_space import memory_space_saves
+from .rules.grids import grid_of
+from .rules.memory_space import Tokens, memory_space_saves, queries_flops, queries_gain, queries_logits_flops
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,20 @@ def step_costs(
     itemsize: int = 4,
     fast: bool = False,
     shared: bool = False,
+    pointers: int | None = None,
+    grid: tuple[int, int] | None = None,
 ) -> list[StepCost]:
     """The cost of every step of one frame, in order, with the names of `Model.trace`.
 
     FLOPs are those of the matrix products, a multiplication and an addition counting two. Bytes are the
     inputs read once, the parameters read once and the output written once, of `itemsize` bytes each.
-    `fast` counts values in memory space where that saves work: their steps `v` fall away. `shared` counts
-    a frame that the objects share.
+    `fast` counts values, and queries, in memory space where that saves work: the steps `v` and `k` fall away.
+    `shared` counts a frame that the objects share. The last `pointers` of the memory tokens are no places of
+    the `grid` (h, w): by default those that are left of whole frames, and SAM 2's guess.
     """
     network = config.memory_attention
-    sizes = _Sizes(objects, queries, memory_tokens, itemsize, fast)
+    pointers = memory_tokens % queries if pointers is None else pointers
+    sizes = _Sizes(objects, queries, memory_tokens, itemsize, fast, pointers, grid)
     frame = replace(sizes, objects=1) if shared else sizes
     steps = [frame.elementwise("input", network.d_model, inputs=2)]
     for index in range(network.num_layers):
@@ -47,9 +52,18 @@ def step_costs(
     return [*steps, sizes.norm("norm", network.d_model)]
 
 
-def needed_flops(config: Config, queries: int, memory_tokens: int, objects: int = 1) -> int:
+def needed_flops(
+    config: Config,
+    queries: int,
+    memory_tokens: int,
+    objects: int = 1,
+    pointers: int | None = None,
+    grid: tuple[int, int] | None = None,
+) -> int:
     """The FLOPs that objects on one frame cannot do without, as far as this project knows."""
-    return sum(cost.flops for cost in step_costs(config, queries, memory_tokens, objects, fast=True, shared=True))
+    sizes = (queries, memory_tokens, objects)
+    costs = step_costs(config, *sizes, fast=True, shared=True, pointers=pointers, grid=grid)
+    return sum(cost.flops for cost in costs)
 
 
 def bank_bytes(config: Config, objects: int = 1, itemsize: int = 4, prompted: int = 1) -> int:
@@ -75,6 +89,8 @@ class _Sizes:
     memory_tokens: int
     itemsize: int
     fast: bool
+    pointers: int = 0
+    grid: tuple[int, int] | None = None
 
     def elementwise(self, step: str, channels: int, inputs: int, parameters: int = 0) -> StepCost:
         shape = (self.objects, self.queries, channels)
@@ -101,13 +117,31 @@ class _Sizes:
         return StepCost(step, (self.objects, self.queries, channels), 0, flops, numbers * self.itemsize)
 
     def attention_in_memory_space(self, step: str, keys: int, attention: AttentionConfig) -> StepCost:
+        logits = self.objects * 2 * self.queries * keys * attention.internal_dim
+        return self._from_memories(step, keys, attention, logits, attention.internal_dim, projections=1)
+
+    def attention_of_memory_space_queries(
+        self, step: str, tokens: Tokens, attention: AttentionConfig, frames: int
+    ) -> StepCost:
+        """Each of `frames` frames, which objects may share, is brought to memory space once."""
+        memory_dim = attention.key_dim
+        brought = frames * queries_flops(tokens, attention.head_dim, memory_dim)
+        logits = self.objects * queries_logits_flops(tokens, memory_dim)
+        flops = attention.num_heads * (brought + logits)
+        return self._from_memories(
+            step, tokens.placed + tokens.placeless, attention, flops, memory_dim, projections=2
+        )
+
+    def _from_memories(
+        self, step: str, keys: int, attention: AttentionConfig, logits: int, key_width: int, projections: int
+    ) -> StepCost:
+        """Logits, however they were made of keys so wide; means of memories, and their projection."""
         width, memory_dim = attention.internal_dim, attention.key_dim
-        logits = 2 * self.queries * keys * width
         weighting = 2 * attention.num_heads * self.queries * keys * memory_dim
         projection = 2 * self.queries * memory_dim * width
-        parameters = memory_dim * width + width
-        numbers = self.objects * (2 * self.queries * width + keys * (width + memory_dim)) + parameters
-        flops = self.objects * (logits + weighting + projection)
+        parameters = projections * (memory_dim * width + width)
+        numbers = self.objects * (2 * self.queries * width + keys * (key_width + memory_dim)) + parameters
+        flops = logits + self.objects * (weighting + projection)
         return StepCost(step, (self.objects, self.queries, width), parameters, flops, numbers * self.itemsize)
 
 
@@ -115,10 +149,11 @@ def _layer(layer: LayerConfig, sizes: _Sizes, frame: _Sizes) -> Iterator[StepCos
     d_model = layer.d_model
     hidden = layer.dim_feedforward // 2 if layer.activation == "glu" else layer.dim_feedforward
     yield frame.norm("norm1", d_model)
-    yield from _attention("self_attn", layer.self_attention, frame.queries, frame, frame)
+    yield from _attention("self_attn", layer.self_attention, frame.queries, 0, frame, frame)
     yield frame.elementwise("self_attention", d_model, inputs=2)
     yield frame.norm("norm2", d_model)
-    yield from _attention("cross_attn_image", layer.cross_attention, sizes.memory_tokens, sizes, frame)
+    memory = sizes.memory_tokens, sizes.pointers
+    yield from _attention("cross_attn_image", layer.cross_attention, *memory, sizes, frame)
     yield sizes.elementwise("cross_attention", d_model, inputs=2)
     yield sizes.norm("norm3", d_model)
     yield sizes.linear("linear1", sizes.queries, d_model, layer.dim_feedforward)
@@ -128,18 +163,27 @@ def _layer(layer: LayerConfig, sizes: _Sizes, frame: _Sizes) -> Iterator[StepCos
 
 
 def _attention(
-    name: str, attention: AttentionConfig, keys: int, sizes: _Sizes, frame: _Sizes
+    name: str, attention: AttentionConfig, keys: int, pointers: int, sizes: _Sizes, frame: _Sizes
 ) -> Iterator[StepCost]:
-    width = attention.internal_dim
-    in_memory_space = sizes.fast and memory_space_saves(sizes.queries, keys, attention.head_dim, attention.key_dim)
+    width, counted = attention.internal_dim, (attention.head_dim, attention.key_dim)
+    in_memory_space = sizes.fast and memory_space_saves(sizes.queries, keys, *counted)
+    placed, grid = 0, (0, 0)
+    if in_memory_space and attention.rotary:
+        placed, grid = keys - pointers, grid_of(sizes.queries, sizes.grid, attention.feat_sizes)
+    tokens = Tokens(sizes.queries, placed, keys - placed, grid)
+    queries_too = in_memory_space and queries_gain(tokens, *counted) > 1
     yield frame.linear(f"{name}.q", frame.queries, attention.embedding_dim, width)
-    yield sizes.linear(f"{name}.k", keys, attention.key_dim, width)
+    if not queries_too:
+        yield sizes.linear(f"{name}.k", keys, attention.key_dim, width)
     if not in_memory_space:
         yield sizes.linear(f"{name}.v", keys, attention.key_dim, width)
     if attention.rotary:
         yield frame.rotation(f"{name}.q_rotated", frame.queries, width)
-        yield sizes.rotation(f"{name}.k_rotated", keys, width)
-    if in_memory_space:
+        if not queries_too:
+            yield sizes.rotation(f"{name}.k_rotated", keys, width)
+    if queries_too:
+        yield sizes.attention_of_memory_space_queries(f"{name}.attended", tokens, attention, frame.objects)
+    elif in_memory_space:
         yield sizes.attention_in_memory_space(f"{name}.attended", keys, attention)
     else:
         yield sizes.softmax_attention(f"{name}.attended", keys, width)

@@ -15,10 +15,14 @@ LARGEST = {
 }
 
 
-def warn_of_numbers(arrays: Mapping[str, Any], dtype: str, stacklevel: int) -> bool:
-    """Warn of every array with NaN, infinity, or numbers that `dtype` does not hold; whether there was none."""
+def warn_of_numbers(inputs: Mapping[str, Any], result: Any, dtype: str, stacklevel: int) -> None:
+    """Warn of every input with NaN, infinity, or numbers that `dtype` does not hold; if none, of such a result.
+
+    A GPU is waited for once, when all its work is queued.
+    """
+    *of_inputs, of_result = largest_magnitudes([*inputs.values(), result])
     fine = True
-    for name, magnitude in zip(arrays, largest_magnitudes(list(arrays.values())), strict=True):
+    for name, magnitude in zip(inputs, of_inputs, strict=True):
         message = None
         if not np.isfinite(magnitude):
             message = f"{name} has values that are NaN or infinite"
@@ -27,7 +31,9 @@ def warn_of_numbers(arrays: Mapping[str, Any], dtype: str, stacklevel: int) -> b
         if message is not None:
             fine = False
             warnings.warn(message, RuntimeWarning, stacklevel=stacklevel + 1)
-    return fine
+    if fine and not np.isfinite(of_result):
+        message = "the result has values that are NaN or infinite, though the inputs have none"
+        warnings.warn(message, RuntimeWarning, stacklevel=stacklevel + 1)
 
 
 def largest_magnitudes(arrays: list[Any]) -> list[Any]:

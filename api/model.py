@@ -2,7 +2,6 @@
 
 import operator
 import os
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 from .attention_map import attention_rows, compared_steps
 from .backends import Network, find_backend
 from .configs import Config, load_config
-from .extremes import LARGEST, largest_magnitudes, warn_of_numbers
+from .extremes import LARGEST, warn_of_numbers
 from .inputs import Inputs
 from .rules.contract import check_inputs, unwrap_list
 from .rules.grids import check_grid
@@ -148,13 +147,10 @@ class Model:
         num_obj_ptr_tokens = whole_number(num_obj_ptr_tokens, "num_obj_ptr_tokens")
         given = {"curr": curr, "memory": memory, "curr_pos": curr_pos, "memory_pos": memory_pos}
         arrays = {name: _plain(value, name, type(curr)) for name, value in given.items() if value is not None}
-        checked = self._checks(curr)
-        fine = checked and warn_of_numbers(arrays, self.dtype, stacklevel=3)
         positions = arrays.get("curr_pos"), arrays.get("memory_pos")
         result = self.network(arrays["curr"], arrays["memory"], *positions, num_obj_ptr_tokens, grid, record)
-        if fine and not np.isfinite(largest_magnitudes([result])[0]):
-            message = "the result has values that are NaN or infinite, though the inputs have none"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        if self._checks(curr):
+            warn_of_numbers(arrays, result, self.dtype, stacklevel=3)
         return result
 
     def _checks(self, curr: Any) -> bool:
@@ -201,7 +197,5 @@ def load(
     parsed = load_config(config)
     if not is_whole_number(seed) or seed < 0:
         raise ValueError(f"seed is {seed!r}, expected a whole number that is not negative")
-    if weights is not None and not isinstance(weights, str | os.PathLike | Mapping):
-        raise TypeError(f"weights is {type(weights).__name__}, expected a path, a mapping of names, or none")
     parameters = draw_weights(parsed, operator.index(seed)) if weights is None else read_weights(weights, parsed)
     return Model(parsed, parameters, backend, device, dtype, kernel, compiled, check_numbers)

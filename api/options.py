@@ -19,6 +19,7 @@ WeightsOption = Annotated[
 SeedOption = Annotated[int, typer.Option(help="Seed of whatever is drawn.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the GPU if there is one]")]
 DtypeOption = Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")]
+KernelOption = Annotated[str | None, typer.Option(help="Force the attention kernel [default: by size]")]
 InputsOption = Annotated[Path | None, typer.Option(help="An .npz file; without one, inputs are drawn.")]
 GridOption = Annotated[
     str | None, typer.Option(help="ROWS,COLUMNS of the frame's tokens [default: the inputs' own]")

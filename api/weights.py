@@ -99,6 +99,8 @@ def read_weights(
     checkpoint or would run code, and for a parameter that is missing, extra (weights of another version
     of SAM), misshapen, or not finite, naming it. Arrays are copies; bfloat16 is read as float32.
     """
+    if not isinstance(source, str | os.PathLike | Mapping):
+        raise TypeError(f"weights is {type(source).__name__}, expected a path, a mapping of names, or none")
     if isinstance(source, Mapping):
         where, checkpoint = "weights", source
     else:

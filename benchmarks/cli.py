@@ -8,7 +8,7 @@ import typer
 from ..configs import load_config
 from ..console import console, progress_bar
 from ..files import check_kept, check_writable, write_json
-from ..options import DEFAULT_CONFIG, ConfigOption, DeviceOption, DtypeOption
+from ..options import DEFAULT_CONFIG, ConfigOption, DeviceOption, DtypeOption, KernelOption
 from ..rules.packages import require
 
 
@@ -22,20 +22,23 @@ def bench(
     config: ConfigOption = DEFAULT_CONFIG,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
-    kernel: Annotated[
-        str | None, typer.Option(help="Force the kernel of the fast path [default: by size]")
+    kernel: KernelOption = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Ours too, and in every case, through torch.compile.")
+    ] = False,
+    turns: Annotated[
+        int | None, typer.Option(min=1, help="How often each contender has its turn [default: 5, quick 3]")
     ] = None,
-    compiled: Annotated[bool, typer.Option("--compiled", help="Also through torch.compile.")] = False,
-    turns: Annotated[int, typer.Option(min=1, help="How often each contender has its turn.")] = 5,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A small grid: less than a minute, to see that it runs.")
+        bool,
+        typer.Option("--quick", help="A frame on half the grid, objects on a quarter: half a minute."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of weights and inputs.")] = 0,
     output: Annotated[Path | None, typer.Option(help="The JSON file to write after every case.")] = None,
     plot: Annotated[Path | None, typer.Option(help="The PNG file to write.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the output of a run cut short.")] = False,
 ) -> None:
-    """Time our paths, the textbook formula, the reference and transformers side by side, in turns."""
+    """Time our paths, the textbook formula, the reference and what others run side by side, in turns."""
     require("torch", "bench")
     from ..accelerated.kernels import check_kernel
     from ..backends.accelerated import find_device
@@ -47,6 +50,8 @@ def bench(
 
     if plot is not None:
         require("matplotlib", "the plot")
+        if quick:
+            raise ValueError("plot is set, and quick too, which sees nothing grow: expected one of them")
     for path in (output, plot):
         if path is not None:
             check_writable(path)
@@ -55,10 +60,11 @@ def bench(
         raise ValueError("resume is set, but output is not: expected the file to go on from")
     check_kernel(kernel)
     where = str(find_device(device))
-    setting = Setting(config, where, dtype, seed, turns, kernel, compiled)
-    names = available(where, compiled)
-    if PEER not in names:
-        console.print(f"{PEER} is left out, and with it every ratio: it is not installed (pip install '.[test]')")
+    setting = Setting(config, where, dtype, seed, turns or (3 if quick else 5), kernel, compiled)
+    names, missing = available(load_config(config), where, compiled)
+    for name, reason in missing.items():
+        with_it = ", and with it every ratio" if name == PEER else ""
+        console.print(f"{name} is left out{with_it}: {reason}")
     done = read_result(output, setting) if resume and output is not None else []
     chosen = cases(load_config(config), quick)
     with progress_bar() as progress:

@@ -18,7 +18,7 @@ from ..files import write_json
 SECONDS = 600.0
 SUITE_SECONDS = 330.0
 RESULTS = Path("benchmarks/results")
-KERNELS = ("pytorch", "cudnn", "efficient", "flash", "math", "textbook", "flex")
+KERNELS = ("pytorch", "cudnn", "efficient", "flash", "math", "textbook", "flex", "axial")
 DTYPES = ("bfloat16", "float32", "float16")
 
 
@@ -37,11 +37,11 @@ def bench_runs(device: str, card: str) -> list[list[str]]:
     ]
 
 
-def run_suite(words: Sequence[str], seconds: float, folder: Path) -> dict[str, Any]:
-    """Run pytest for so many seconds at most, and count what it said."""
+def run_suite(words: Sequence[str], seconds: float, folder: Path, python: str = sys.executable) -> dict[str, Any]:
+    """Run that Python's pytest for so many seconds at most, and count what it said."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *words]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *words]
     ended = _run(command, seconds)
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     failed: list[str] = []

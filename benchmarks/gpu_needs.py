@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,11 +17,11 @@ WHEELS = Path("wheels")
 OF_THE_SUITE = ("torch", "hypothesis", "pytest", "transformers")
 
 
-def needed(project: Path = ROOT / "pyproject.toml") -> list[str]:
-    """What the package, its build and its suite ask for, as `name>=version`."""
+def needed(project: Path = ROOT / "pyproject.toml", of_the_suite: Collection[str] = OF_THE_SUITE) -> list[str]:
+    """What the package, its build and these packages of its extras ask for, as `name>=version`."""
     tables = tomllib.loads(project.read_text())
     extras = tables["project"]["optional-dependencies"]
-    named = [need for extra in extras.values() for need in extra if re.split("[>=]", need)[0] in OF_THE_SUITE]
+    named = [need for extra in extras.values() for need in extra if re.split("[>=]", need)[0] in of_the_suite]
     return [*tables["build-system"]["requires"], *tables["project"]["dependencies"], *named]
 
 

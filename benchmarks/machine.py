@@ -1,7 +1,9 @@
 """The description of a machine that stands beside every figure."""
 
+import contextlib
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,9 @@ def machine(device: str) -> dict[str, Any]:
         "numpy": np.__version__,
         "torch": torch.__version__,
     }
-    try:
-        import transformers
-
-        described["transformers"] = transformers.__version__
-    except ModuleNotFoundError:
-        pass
+    for package in ("transformers", "sam2", "onnxruntime"):
+        with contextlib.suppress(PackageNotFoundError):
+            described[package] = version(package)
     if device.startswith("cuda"):
         described |= {"device": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
         driver = Path("/proc/driver/nvidia/version")

@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
 from ..configs import load_config
@@ -40,15 +41,20 @@ def _peak_memory(case: Case, name: str, setting: Setting) -> float | None:
             call()
             torch.cuda.synchronize()
             return (torch.cuda.max_memory_allocated() - before) / 1e6
-        try:
-            # What is free goes back to the system, and from here on the system counts the peak anew.
-            ctypes.CDLL(None).malloc_trim(0)
-            Path("/proc/self/clear_refs").write_text("5")
-            before = _resident("VmRSS")
-            call()
-            return (_resident("VmHWM") - before) / 1e6
-        except (OSError, AttributeError):
-            return None
+        return peak_of_call(call)
+
+
+def peak_of_call(call: Callable[[], object]) -> float | None:
+    """The MB that a call on the CPU holds at its peak beyond what the process holds already."""
+    try:
+        # What is free goes back to the system, and from here on the system counts the peak anew.
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _resident("VmRSS")
+        call()
+        return (_resident("VmHWM") - before) / 1e6
+    except (OSError, AttributeError):
+        return None
 
 
 def _resident(field: str) -> float:

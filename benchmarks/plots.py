@@ -15,6 +15,9 @@ STYLES = {
     "transformers": ("#d55e00", "D"),
     "fast compiled": ("#000000", "v"),
     "transformers compiled": ("#cc79a7", "P"),
+    "sam2": ("#e69f00", "<"),
+    "sam2 compiled": ("#f0e442", ">"),
+    "onnx": ("#882255", "*"),
 }
 
 
@@ -23,7 +26,7 @@ def draw_growth(result: dict[str, Any]) -> Figure:
 
     Raises `ValueError` where there is no growth to see.
     """
-    single = [case for case in result["cases"] if case["frames"] == 1 and case["objects"] == 1]
+    single = [case for case in result["cases"] if case["frames"] == case["objects"] == 1 and not case["gradients"]]
     by_memory, by_grid = _longest(single, "grid", "memories"), _longest(single, "memories", "grid")
     if len(by_memory) < 2 or len(by_grid) < 2:
         raise ValueError("the result has no two memory lengths and no two grids, expected some to draw growth")

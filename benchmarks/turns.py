@@ -1,7 +1,7 @@
 """Time, taken in turns: what is compared runs one after the other in one process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 LEAST_SECONDS = 0.02
@@ -9,6 +9,9 @@ LEAST_SECONDS = 0.02
 
 REST_SECONDS = 0.3
 """Threads of the contender before spin for a while after their work, and would take time from the next one."""
+
+Seconds = dict[str, list[float | None]]
+"""The seconds of every call in every turn; none where it sat out."""
 
 
 class Clock:
@@ -37,22 +40,36 @@ class Clock:
         return start.elapsed_time(end) / 1e3 / calls
 
 
+def order_of(names: Sequence[str], turn: int) -> list[str]:
+    """The order of a turn: each begins with another name, and every other one goes backwards."""
+    first = turn % len(names)
+    order = [*names[first:], *names[:first]]
+    return order[::-1] if turn % 2 else order
+
+
 def in_turns(
-    calls: dict[str, Callable[[], Any]], clock: Clock, turns: int, progress: Callable[[str], None]
-) -> dict[str, list[float]]:
-    """The seconds of every call in every turn; in a turn each is called in the same order."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    calls: dict[str, Callable[[], Any]],
+    clock: Clock,
+    turns: int,
+    progress: Callable[[str], None],
+    sit_out: Collection[str] = (),
+) -> Seconds:
+    """Time every call in every turn, each turn in another order; those that `sit_out` miss every other turn."""
+    seconds: Seconds = {name: [] for name in calls}
     repeats = dict.fromkeys(calls, 1)
     # What is compiled or captured on a GPU is so in the first calls.
     for call in calls.values():
         for _ in range(3 if clock.cuda else 0):
             call()
     for turn in range(turns):
-        for name, call in calls.items():
+        for name in order_of(list(calls), turn):
+            if turn % 2 and name in sit_out:
+                seconds[name].append(None)
+                continue
             progress(f"turn {turn + 1} of {turns}, {name}")
-            mean = clock.seconds(call, repeats[name])
+            mean = clock.seconds(calls[name], repeats[name])
             if turn == 0 and mean < LEAST_SECONDS:
                 repeats[name] = round(LEAST_SECONDS / mean)
-                mean = clock.seconds(call, repeats[name])
+                mean = clock.seconds(calls[name], repeats[name])
             seconds[name].append(mean)
     return seconds

@@ -1,6 +1,7 @@
 """A video through the memory bank, frame by frame, every contender with a bank of its own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from ..configs import Config
 from .cases import Case, Setting
 from .contenders import Contender
-from .turns import Clock
+from .turns import Clock, Seconds, order_of
 
 
 def videos(
@@ -19,14 +20,15 @@ def videos(
     setting: Setting,
     clock: Clock,
     progress: Callable[[str], None],
-) -> dict[str, list[float]]:
+) -> Seconds:
     """The seconds of every frame of a video but the first, each contender with a bank of its own.
 
-    The contenders take turns frame by frame. What a frame leaves in the bank is drawn. For what is compiled,
-    or on a GPU captured and tried, the whole video runs once before.
+    The contenders take turns frame by frame, every frame in another order. What a frame leaves in the bank is
+    drawn. A beginning runs once before, and all of it where something is compiled, or on a GPU captured and
+    tried.
     """
-    if clock.cuda or setting.compiled:
-        _video(contenders, {}, config, case, setting, clock, progress)
+    before = case if clock.cuda or setting.compiled else replace(case, frames=2)
+    _video(contenders, {}, config, before, setting, clock, progress)
     return _video(contenders, calls, config, case, setting, clock, progress)
 
 
@@ -38,19 +40,20 @@ def _video(
     setting: Setting,
     clock: Clock,
     progress: Callable[[str], None],
-) -> dict[str, list[float]]:
+) -> Seconds:
     rng = np.random.default_rng(setting.seed)
     network, side = config.memory_attention, case.grid
     for contender in contenders.values():
         contender.bank.clear()
-    seconds: dict[str, list[float]] = {name: [] for name in (*calls, *contenders)}
+    seconds: Seconds = {name: [] for name in (*calls, *contenders)}
     for frame in range(case.frames):
         curr, curr_pos = rng.standard_normal((2, side * side, case.objects, network.d_model), np.float32)
         memory = rng.standard_normal((case.objects, network.memory_dim, side, side), np.float32)
         pointer = rng.standard_normal((case.objects, network.d_model), np.float32)
         for name, call in calls.items():
             seconds[name].append(clock.seconds(call))
-        for name, contender in contenders.items():
+        for name in order_of(list(contenders), frame):
+            contender = contenders[name]
             progress(f"{case.name}: frame {frame + 1}, {name}")
             given = [contender.native(array) for array in (curr, curr_pos)]
             left = [contender.native(array) for array in (memory, pointer)]

@@ -1,13 +1,26 @@
-"""Our memory attention inside other people's running models: `transformers`, SAM 2 and its forks."""
+"""Our memory attention in other people's programs: `transformers`, SAM 2 and its forks, onnxruntime."""
+
+import importlib
+from typing import Any
 
 from ..rules.packages import require
 
-require("torch", "the memory attention of a running model")
-
-from .recording import record_module, recorded_by
-from .swapping import accelerate, restore
-
 __all__ = ["accelerate", "record_module", "recorded_by", "register", "restore", "unregister"]
+
+NEED_TORCH = {
+    "accelerate": "swapping",
+    "record_module": "recording",
+    "recorded_by": "recording",
+    "restore": "swapping",
+}
+"""Where the calls are that need PyTorch; ONNX does not, so they are found when they are asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in NEED_TORCH:
+        require("torch", "the memory attention of a running model")
+        return getattr(importlib.import_module(f"{__name__}.{NEED_TORCH[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def register() -> None:

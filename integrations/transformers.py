@@ -148,15 +148,15 @@ def plan(module: Any) -> dict[nn.Module, Part]:
         for name, memory in (("self_attn", width), ("cross_attn_image", MEMORY_DIM)):
             attention = getattr(layer, name)
             _check_widths(attention, f"{where}.{name}", memory, config)
-            rotation = {"rope_theta": _theta(config), "feat_sizes": (columns, rows)}
+            rotation = {"rope_theta": _theta(module, config), "feat_sizes": (columns, rows)}
             parts[attention] = Part(HostedAttention, {"kernel": None, "memory_space": None, **rotation})
     return parts | norms(module)
 
 
-def _theta(config: Any) -> float:
-    parameters = getattr(config, "rope_parameters", None)
-    # transformers 5.0 had it as a setting of its own.
-    return parameters["rope_theta"] if parameters else config.memory_attention_rope_theta
+def _theta(module: Any, config: Any) -> float:
+    # Early transformers 5 have a setting of their own, and pass over rope_parameters.
+    own = getattr(module.rotary_emb, "memory_attention_rope_theta", None)
+    return config.rope_parameters["rope_theta"] if own is None else own
 
 
 def _internal_dim(config: Any) -> int:
@@ -196,11 +196,11 @@ def _check_rotation(module: Any, config: Any) -> None:
     if frequencies is not None and not frequencies.is_meta:
         head_dim = _internal_dim(config) // config.memory_attention_num_attention_heads
         exponents = torch.arange(head_dim // 4, dtype=torch.float64) * 4 / head_dim
-        wanted, found = _theta(config) ** -exponents, frequencies.detach().cpu().double()
+        wanted, found = _theta(module, config) ** -exponents, frequencies.detach().cpu().double()
         limit = 4 * EPSILON[str(frequencies.dtype).removeprefix("torch.")]
         if found.shape != wanted.shape or ((found - wanted).abs() > limit * wanted).any():
             raise ValueError(
-                f"memory_attention.rotary_emb.inv_freq is not of rope_theta {_theta(config)} and "
+                f"memory_attention.rotary_emb.inv_freq is not of rope_theta {_theta(module, config)} and "
                 f"{head_dim} channels a head, as the config says"
             )
     places = getattr(module, "position_ids", None)

@@ -20,12 +20,14 @@ def draw_attention(
     memory_frames: Sequence[np.ndarray] | None = None,
     num_obj_ptr_tokens: int = 0,
     title: str = "",
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw where one query looks: the frame with the query marked, then its attention on each memory frame.
 
     `rows` [M] is the query's softmax row; its last `num_obj_ptr_tokens` belong to the pointers, whose
     share is given in words. Attention is given relative to a uniform one, on one scale for all frames.
-    `frame` and `memory_frames` are images [S,S,3] to draw behind, where there are any.
+    `frame` and `memory_frames` are images [S,S,3] to draw behind, where there are any; `names` those of the
+    memories.
     """
     height, width = grid
     if len(rows) - num_obj_ptr_tokens < height * width:
@@ -49,7 +51,8 @@ def draw_attention(
         for index, (axis, heat) in enumerate(zip(axes[1:], relative, strict=False))
     ]
     for index, axis in enumerate(axes[1 : len(spatial) + 1]):
-        axis.set_title(f"memory {index + 1} of {len(spatial)}: {spatial[index].sum():.1%}", fontsize=10)
+        name = names[index] if names else f"memory {index + 1} of {len(spatial)}"
+        axis.set_title(f"{name}: {spatial[index].sum():.1%}", fontsize=10)
     figure.colorbar(
         images[0], ax=list(axes), label="attention, as a multiple of uniform", shrink=0.75, extend="max"
     )

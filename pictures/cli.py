@@ -28,6 +28,8 @@ from ..options import (
 from ..rules.grids import grid_of
 from ..rules.packages import require
 
+OF_A_RECORDING = {"frame", "named"}
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
@@ -36,7 +38,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def maps(
+    context: typer.Context,
     output: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    recording: Annotated[
+        Path | None, typer.Argument(help="A recording's file [default: a model, run on inputs or a photograph]")
+    ] = None,
     inputs: InputsOption = None,
     grid: GridOption = None,
     photograph: Annotated[str, typer.Option(help="The clip to use where there are no inputs.")] = "astronaut",
@@ -51,14 +57,25 @@ def maps(
     seed: SeedOption = 0,
     device: DeviceOption = None,
     dtype: DtypeOption = "float32",
+    frame: Annotated[int | None, typer.Option(help="Of a recording: the frame [default: its last]")] = None,
+    named: Annotated[str | None, typer.Option("--object", help="Of a recording: the object's name.")] = None,
 ) -> None:
-    """Draw where one query looks, as a PNG."""
+    """Draw where one query looks, as a PNG: a model's on inputs or a photograph, or one of a recording."""
     require("matplotlib", "a picture")
     from .attention import draw_attention
     from .figures import save
 
     check_writable(output)
-    check_kept(output, inputs, weights, config)
+    check_kept(output, inputs, weights, config, recording)
+    _check_options(context, recording)
+    if recording is not None:
+        from ..recording import load_recording
+        from .recorded import draw_look
+
+        place = None if query is None else pair_of(query, "query", "ROW,COLUMN such as 32,32")
+        save(draw_look(load_recording(recording), frame, named, layer, place), output)
+        console.print(f"{recording.name} → {output}")
+        return
     model = load(config, backend, weights, seed, device, dtype)
     # Checked first: from here on a layer counted from the last has its own number.
     compared_steps(model.config.memory_attention, layer, kind)
@@ -95,6 +112,18 @@ def maps(
     )
     save(figure, output)
     console.print(f"{kind}-attention of layer {layer} → {output}")
+
+
+def _check_options(context: typer.Context, recording: Path | None) -> None:
+    """Raise `ValueError` for an option that says nothing of a recording, or nothing without one."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if recording is not None and name not in OF_A_RECORDING | {"output", "recording", "query", "layer"}:
+            raise ValueError(f"{name} and a recording were given, expected one or the other")
+        if recording is None and name in OF_A_RECORDING:
+            raise ValueError(f"{name} was given without a recording, expected both or neither")
 
 
 def _origin(weights: Path | None) -> str:

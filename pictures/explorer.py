@@ -1,40 +1,27 @@
 """The attention explorer: one HTML page that needs no network; point at a query and see where it looks."""
 
-import base64
 import html
-import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from ..attention_map import PARTS, compared_steps
 from ..files import whole_file
-from ..inputs import Inputs
-from ..model import Model
+from ..recording import Recording, listed
 from ..rules.packages import require
 from .colours import HEAT, object_colour
 from .outlines import outlines
+from .packed import packed_look, packed_size, png, to_base64
 
 MOST_OBJECTS = 4
 """Of how many objects, the first ones, the page has the attention: each takes some megabytes."""
 
-
-class Look(Protocol):
-    """What a frame looked at: the inputs of its memory attention, and whose memories and pointers those are."""
-
-    @property
-    def frame(self) -> int: ...
-    @property
-    def seen(self) -> Inputs | None: ...
-    @property
-    def memory_frames(self) -> tuple[int, ...]: ...
-    @property
-    def pointer_frames(self) -> tuple[int, ...]: ...
+LARGEST_PAGE = 9_000_000
+"""Bytes of heat in a page; where there is more, it is drawn on a coarser grid."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +43,44 @@ class Explorer:
 
 
 def explore(
-    model: Model,
-    frames: np.ndarray,
-    masks: np.ndarray,
-    looks: Mapping[int, Look] | Sequence[Look],
-    chosen: Sequence[int],
-    title: str,
-    names: Sequence[str] = (),
-    aspect: float = 1.0,
+    recording: Recording, title: str = "", frames: Sequence[int] | None = None, names: Sequence[str] = ()
 ) -> Explorer:
-    """Make the page for a tracked video, with every object outlined; the first four show where they look.
+    """Make the page of a recording: its `frames` (none: all), and where the first four objects looked in them.
 
-    `frames` [T,S,S,3] in 0…1, `masks` [T,K,S,S] (or [T,S,S] for one object) as found, the `looks` of the frames
-    to show by number, as the steps of a tracker, and these frames, `chosen`. `names` are the objects',
-    `aspect` is the width over the height that the frames get. Queries and keys go into the page in float32 and
-    the softmax is taken there, so that what is drawn are the values of `Model.attention_map`.
+    Behind the heat are the recording's own small pictures (`add_images`), where it has some. `names` are those
+    of the outlined objects, where they are not the recording's. Shares of attention are exact; the heat, which
+    is the mean over the heads, is rounded to one of 256 steps of the largest of its row, and drawn on a coarser
+    grid where the page would be larger than 9 MB. Raises `ValueError` for a frame that was not recorded.
     """
     require("matplotlib", "the explorer")
     require("PIL", "the explorer")
-    masks = masks.reshape(len(masks), -1, *masks.shape[-2:])
-    objects = masks.shape[1]
-    for number in chosen:
-        if not 1 <= number < len(frames):
-            raise ValueError(f"show has frame {number}, expected 1 to {len(frames) - 1}: frame 0 is prompted")
-    shown = [_frame(model, looks[number], min(objects, MOST_OBJECTS)) for number in chosen]
-    numbers = sorted({number for frame in shown for number in (frame["number"], *frame["memories"])})
+    chosen = sorted(set(recording.frames if frames is None else frames))
+    if not chosen:
+        raise ValueError(f"frames has none, expected some of those that were recorded: {listed(recording.frames)}")
+    asked = list(recording.objects[:MOST_OBJECTS])
+    looks = {number: recording.looks_at(number) for number in chosen}
+    coarser = 1
+    while True:
+        shown = [
+            {"number": number, "looks": [packed_look(looks[number].get(name), coarser) for name in asked]}
+            for number in chosen
+        ]
+        if packed_size(shown) <= LARGEST_PAGE:
+            break
+        coarser *= 2
+    outlined = max([len(masks) for masks in recording.masks.values()] + [len(asked)])
+    called = [*names] or [_called(name) for name in asked]
+    called += [f"object {index + 1}" for index in range(len(called), outlined)]
     data = {
-        "title": title,
-        "grid": model.config.grid,
-        "aspect": aspect,
-        "layers": model.config.memory_attention.num_layers,
-        "pointerTokens": model.config.num_pointer_tokens,
-        "colours": _base64(_heat()),
-        "objects": [
-            {"name": names[index] if names else f"object {index + 1}", "colour": object_colour(index)}
-            for index in range(objects)
-        ],
-        "asked": min(objects, MOST_OBJECTS),
+        "title": title or f"Where {recording.made_by.get('model', 'the model')} looks",
+        "aspect": _aspect(recording, looks[chosen[-1]]),
+        "colours": to_base64(_heat()),
+        "objects": [{"name": name, "colour": object_colour(index)} for index, name in enumerate(called)],
+        "asked": len(asked),
         "frames": shown,
-        "start": _middle(masks[chosen[-1], 0], model.config.grid),
-        "images": {number: _png((frames[number] * 255).round()) for number in numbers},
-        "outlines": {number: _png(outlines(masks[number])) for number in numbers},
+        "start": _middle(recording.masks.get(chosen[-1])),
+        "images": {number: png(image) for number, image in _needed(recording.images, looks)},
+        "outlines": {number: png(outlines(masks)) for number, masks in _needed(recording.masks, looks)},
     }
     # No string may end the script element that the data stand in.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
@@ -104,45 +88,33 @@ def explore(
     return Explorer(template.replace("__DATA__", text))
 
 
-def _frame(model: Model, look: Look, objects: int) -> dict[str, Any]:
-    if look.seen is None:
-        raise ValueError(f"frame {look.frame} was prompted and looked at nothing")
-    network = model.config.memory_attention
-    traced = model.trace(*look.seen)
-    frame: dict[str, Any] = {
-        "number": look.frame,
-        "memories": look.memory_frames,
-        "pointers": look.pointer_frames,
-    }
-    for kind in PARTS:
-        compared = [compared_steps(network, layer, kind) for layer in range(network.num_layers)]
-        frame[kind] = [
-            [_queries_and_keys(traced[query][index], traced[key][index]) for index in range(objects)]
-            for query, key in compared
-        ]
-    return frame
+def _called(name: str) -> str:
+    return f"object {name}" if name.isdecimal() else name
 
 
-def _queries_and_keys(query: np.ndarray, key: np.ndarray) -> dict[str, Any]:
-    """Those of one object, [H,N,d] and [H,M,d]."""
-    return {
-        "query": _base64(query.astype("<f4")),
-        "key": _base64(key.astype("<f4")),
-        "heads": len(query),
-    }
+def _needed(pictures: Any, looks: Any) -> list[tuple[int, np.ndarray]]:
+    """The pictures of the frames that are shown or looked at."""
+    numbers = set(looks)
+    for found in looks.values():
+        numbers.update(number for look in found.values() for number in look.memory_frames or ())
+    return [(number, picture) for number, picture in pictures.items() if number in numbers]
 
 
-def _middle(mask: np.ndarray, grid: tuple[int, int]) -> tuple[int, int]:
-    """The cell (row, column) of the mask's pixel nearest to its middle, or the frame's where there is no mask."""
-    if not mask.any():
-        return grid[0] // 2, grid[1] // 2
-    places = np.argwhere(mask)
-    row, column = places[((places - np.median(places, axis=0)) ** 2).sum(axis=1).argmin()]
-    return int(row) * grid[0] // mask.shape[0], int(column) * grid[1] // mask.shape[1]
+def _aspect(recording: Recording, looks: Any) -> float:
+    """Width over height of the frames, or of their grid."""
+    sides = [image.shape[:2] for image in recording.images.values()]
+    height, width = sides[0] if sides else next(iter(looks.values())).grid
+    return width / height
 
 
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+def _middle(masks: np.ndarray | None) -> tuple[float, float]:
+    """Where the mask's pixel nearest to its middle is, as parts of height and width; else the frame's middle."""
+    if masks is None or not masks[0].any():
+        return 0.5, 0.5
+    places = np.argwhere(masks[0])
+    place = places[((places - np.median(places, axis=0)) ** 2).sum(axis=1).argmin()]
+    row, column = (place + 0.5) / masks.shape[1:]
+    return float(row), float(column)
 
 
 def _heat() -> np.ndarray:
@@ -150,11 +122,3 @@ def _heat() -> np.ndarray:
     from matplotlib import colormaps
 
     return (colormaps[HEAT](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-
-
-def _png(image: np.ndarray) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image.astype(np.uint8)).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

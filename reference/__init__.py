@@ -2,6 +2,7 @@
 
 from .attention import Attention, RoPEAttention
 from .layer import MemoryAttentionLayer
+from .many_objects import attend_together
 from .memory_attention import MemoryAttention
 from .memory_bank import MemoryBank, MemoryTokens
 from .norm import LayerNorm
@@ -14,4 +15,5 @@ __all__ = [
     "MemoryBank",
     "MemoryTokens",
     "RoPEAttention",
+    "attend_together",
 ]

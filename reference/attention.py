@@ -68,19 +68,19 @@ def tiled_scaled_dot_product_attention(
     result = np.empty((batch, heads, query.shape[-2], value.shape[-1]), query.dtype)
     for row in range(0, query.shape[-2], query_tile):
         rows = np.s_[..., row : row + query_tile, :]
-        scaled = query[rows].astype(working) / np.sqrt(query.shape[-1], dtype=working)
+        scaled = query[rows].astype(working, copy=False) / np.sqrt(query.shape[-1], dtype=working)
         largest = np.full((batch, heads, scaled.shape[-2], 1), -np.inf, working)
         total = np.zeros_like(largest)
         weighted = np.zeros((*largest.shape[:-1], value.shape[-1]), working)
         for column in range(0, key.shape[-2], key_tile):
             columns = np.s_[..., column : column + key_tile, :]
-            exponentials = scaled @ key[columns].astype(working).swapaxes(-1, -2)
+            exponentials = scaled @ key[columns].astype(working, copy=False).swapaxes(-1, -2)
             new_largest = np.maximum(largest, exponentials.max(axis=-1, keepdims=True))
             exponentials -= new_largest
             np.exp(exponentials, out=exponentials)
             correction = np.exp(largest - new_largest)
             total = total * correction + exponentials.sum(axis=-1, keepdims=True)
-            weighted = weighted * correction + exponentials @ value[columns].astype(working)
+            weighted = weighted * correction + exponentials @ value[columns].astype(working, copy=False)
             largest = new_largest
         result[rows] = weighted / total
     return result

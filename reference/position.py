@@ -71,4 +71,5 @@ def rotate(
     working = np.promote_types(x.dtype, np.float32)
     cos, sin = np.cos(angles).astype(working), np.sin(angles).astype(working)
     a, b = x[..., 0::2].astype(working), x[..., 1::2].astype(working)
-    return np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape).astype(x.dtype)
+    rotated = np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)
+    return rotated.astype(x.dtype, copy=False)

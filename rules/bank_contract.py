@@ -90,6 +90,13 @@ def check_features(features: Any, d_model: int, array_type: type[Any]) -> None:
     _check_floating(features, "features", ("N", "B", f"C={d_model}"), d_model, array_type, channel_axis=2)
 
 
+def check_shared_frame(features: Any, d_model: int, array_type: type[Any]) -> None:
+    """Raise `TypeError` or `ValueError` unless `features` are the tokens [N,1,C] of a frame that objects share."""
+    check_features(features, d_model, array_type)
+    if features.shape[1] != 1:
+        raise ValueError(f"features has batch {features.shape[1]}, expected 1: a frame that all objects share")
+
+
 def _check_floating(
     value: Any, name: str, axes: tuple[str, ...], channels: int, array_type: type[Any], channel_axis: int = 1
 ) -> None:

@@ -2,7 +2,14 @@
 
 import importlib
 
-EXTRAS = {"torch": "accelerated", "transformers": "test", "av": "video", "PIL": "video"}
+EXTRAS = {
+    "torch": "accelerated",
+    "transformers": "test",
+    "av": "video",
+    "PIL": "video",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+}
 """The extra of `pyproject.toml` that brings a package; for all others it is `notebooks`."""
 
 

@@ -118,6 +118,52 @@ FAULTS_OFF_THE_FAST_PATH = [
 ]
 """In code that inference does not reach, but gradients and traces do."""
 
+FAULTS_IN_MEMORY_SPACE = [
+    Fault(
+        "columns turned as rows",
+        "axial",
+        "axial_tables",
+        {"accelerated": "turned(1, places.width, 0), turned(places.height, 1, 1)"},
+        {"accelerated": "turned(places.width, 1, 0), turned(1, places.height, 1)"},
+    ),
+    Fault(
+        "the keys' bias forgotten",
+        "axial",
+        "axial_attention",
+        {"accelerated": "torch.cat([weight, bias[:, None]], dim=1)"},
+        {"accelerated": "torch.cat([weight, 0 * bias[:, None]], dim=1)"},
+    ),
+    Fault(
+        "queries not rotated",
+        "axial",
+        "axial_attention",
+        {"accelerated": "if places is not None:"},
+        {"accelerated": "if False:"},
+    ),
+    Fault(
+        "pointers at the last row",
+        "axial",
+        "axial_attention",
+        {"accelerated": "unturned = key_parts[h] @ scaled.T"},
+        {"accelerated": "unturned = turned[0][0] + turned[1][-1] if turned else key_parts[h] @ scaled.T"},
+    ),
+    Fault(
+        "values in another order than keys",
+        "axial",
+        "_arranged",
+        {"accelerated": "of_values.flatten(0, 2)"},
+        {"accelerated": "of_values.transpose(0, 1).flatten(0, 2)"},
+    ),
+    Fault(
+        "the last tile's columns for all",
+        "axial",
+        "_logits",
+        {"accelerated": "u[tile.columns]"},
+        {"accelerated": "u[-len(u[tile.columns]) :]"},
+    ),
+]
+"""In code that only large problems reach by themselves."""
+
 
 @contextlib.contextmanager
 def planted(fault: Fault, package: str) -> Iterator[None]:

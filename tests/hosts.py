@@ -1,5 +1,7 @@
 """Small random models of other programs, nothing in them at its default, and clips to run through them."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -23,6 +25,15 @@ def randomise(model: nn.Module, seed: int) -> nn.Module:
     return model.eval()
 
 
+def theta_settings(theta):
+    """The rotation's base, as this version of `transformers` has it; early ones of 5 pass over the other name."""
+    from transformers import Sam2VideoConfig
+
+    if hasattr(Sam2VideoConfig(), "rope_parameters"):
+        return {"rope_parameters": {"rope_type": "axial", "rope_theta": theta}}
+    return {"memory_attention_rope_theta": theta, "rope_parameters": {"rope_theta": 7.0}}
+
+
 def host_settings(**changes):
     """The memory attention's settings of a `Sam2VideoConfig`."""
     return {
@@ -35,7 +46,7 @@ def host_settings(**changes):
         "memory_attention_dropout": 0.2,
         "memory_attention_rope_dropout": 0.3,
         "memory_attention_rope_feat_sizes": [SIDE // STRIDE, SIDE // STRIDE],
-        "rope_parameters": {"rope_type": "axial", "rope_theta": 500.0},
+        **theta_settings(500.0),
         "memory_encoder_hidden_size": 128,
         **changes,
     }
@@ -159,6 +170,43 @@ def frame_inputs(tokens, channels=128, objects=1, memories=2, pointers=3, seed=0
 
     seen = memories * tokens + pointers
     return draw(tokens, channels), draw(seen, 64), draw(tokens, channels), draw(seen, 64), pointers
+
+
+class Holder(nn.Module):
+    """The least that holds a memory attention: it calls it as the host does."""
+
+    def __init__(self, memory_attention):
+        super().__init__()
+        self.memory_attention = memory_attention
+
+    def forward(self, curr, memory, curr_pos, memory_pos, pointers):
+        return self.memory_attention(
+            current_vision_features=curr,
+            current_vision_position_embeddings=curr_pos,
+            memory=memory,
+            memory_posision_embeddings=memory_pos,
+            num_object_pointer_tokens=pointers,
+        )
+
+
+def holder(host=None, make_config=sam2_config, **changes):
+    """The host's memory attention with random weights, held as its model holds it; of SAM 2 without a `host`."""
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMemoryAttention
+
+    config, host = make_config(**changes), host or Sam2VideoMemoryAttention
+    config._attn_implementation = "sdpa"
+    return Holder(randomise(host(config), 3))
+
+
+def both(**changes):
+    """The same model twice, the second with ours."""
+    own = holder(**changes)
+    return own, ma.accelerate(copy.deepcopy(own))
+
+
+def wrong(result, truth):
+    """The largest error, relative to the largest number."""
+    return float((result - truth).detach().abs().max() / truth.detach().abs().max())
 
 
 def check_refused_as_it_was(model, message):

@@ -30,7 +30,7 @@ MASKS[0, 3:20, 10:50] = MASKS[1, 30:60, 5:25] = MASKS[2, 8:45, 33:58] = True
 TRACKER = Tracker(CONFIG, WEIGHTS, "reference")
 # Where only the choice of frames counts, what is seen there does not.
 BLIND = Tracker(CONFIG, WEIGHTS, "reference")
-BLIND.attention = lambda curr, *_: curr
+BLIND.attention = lambda curr, memory, *_, **__: curr.repeat(memory.shape[1] // curr.shape[1], 1)
 NAMES = ("ball", 2, ("a", "pair"))
 
 # What a user may do: the next frame comes, an object is prompted so many frames back, or leaves, or the

@@ -1,9 +1,9 @@
 """A small video tracker that has learned to use the memory attention, on either backend."""
 
 from .annotated import read_annotated
-from .data import Clip, make_clip
 from .evaluation import Report, evaluate, evaluate_clip
-from .initial import initial_weights
+from .learning.data import Clip, make_clip
+from .learning.initial import initial_weights
 from .loop import Step
 from .session import Session, Tracked
 from .tracker import Tracker

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..files import read_npz
-from .data import Clip
-from .resizing import resize, resize_mask
-from .video import check_video
+from .learning.data import Clip
+from .media.resizing import resize, resize_mask
+from .media.video import check_video
 
 
 def read_annotated(path: str | os.PathLike[str], size: int) -> Clip:

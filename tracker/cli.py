@@ -66,7 +66,7 @@ def _video(
         return _held_out(tracker, SHOWN_CLIP if clip is None else clip, objects or [1])
     if clip is not None:
         raise ValueError("clip and frames were given, expected one or the other")
-    from .reading import read_video
+    from .media.reading import read_video
 
     given = {name: value for name, value in limits.items() if value is not None}
     video = read_video(frames, mask, tracker.config.image_size, objects, **given)
@@ -77,8 +77,8 @@ def _held_out(tracker: "Tracker", clip: int, objects: list[int]) -> tuple[Tracke
     """A clip of the evaluation: object 1 is its target, those after it are what moves beside it."""
     require("skimage", "a held-out clip")
     from .evaluation import held_out_clip
-    from .frames import array_frames
-    from .reading import objects_of_array
+    from .media.frames import array_frames
+    from .media.reading import objects_of_array
 
     made, name = held_out_clip(clip), f"held-out clip {clip}"
     given = objects_of_array(made.masks[0], objects)
@@ -95,14 +95,15 @@ def _follow(tracked: TrackedVideo, kept: list[int]) -> None:
 
 
 def _explorer(tracked: TrackedVideo, name: str, chosen: list[int]) -> Any:
+    from ..pictures.explorer import MOST_OBJECTS
     from ..pictures.explorer import explore as make_page
+    from .recorded import record_steps
 
     title = f"Where the tracker looks: {name}, {tracked.tracker.attention.backend} backend"
-    height, width = tracked.size
-    found, names = tracked.all_found(), tracked.names()
-    return make_page(
-        tracked.tracker.attention, tracked.frames, found, tracked.looks, chosen, title, names, width / height
-    )
+    names = tracked.names()
+    recording = record_steps(tracked.tracker.attention, tracked.looks, chosen, names[:MOST_OBJECTS])
+    images, masks = zip(*((image, logits > 0) for _, image, logits in tracked.in_full()), strict=True)
+    return make_page(recording.add_images(images, masks), title, names=names)
 
 
 def demo(
@@ -203,6 +204,9 @@ def _print_ious(tracked: TrackedVideo, name: str) -> None:
 
 
 def explore(
+    recording: Annotated[
+        Path | None, typer.Argument(help="A recording's file, of any model [default: the tracker's own video]")
+    ] = None,
     output: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("explorer.html"),
     frames: FramesOption = None,
     mask: MaskOption = None,
@@ -218,10 +222,18 @@ def explore(
 ) -> None:
     """Write the attention explorer: one page, usable without a network, by mouse and by keyboard."""
     check_writable(output)
-    check_kept(output, frames, mask, weights)
+    check_kept(output, frames, mask, weights, recording)
     require("matplotlib", "the explorer")
     asked = None if show is None else _numbers(show)
     limits = {"every": every, "max_pixels": max_pixels, "max_frames": max_frames}
+    if recording is not None:
+        own = {"frames": frames, "mask": mask, "object": objects, "clip": clip, "backend": backend}
+        for option, value in (own | limits | {"weights": weights, "device": device}).items():
+            if value is not None:
+                raise ValueError(f"{option} and a recording were given, expected one or the other")
+        _page_of(recording, asked).save(output)
+        console.print(f"open {output} in a browser")
+        return
     tracked, name = _video(_tracker(backend, weights, device), frames, mask, clip, objects, **limits)
     chosen = asked or tracked.shown()
     for number in chosen:
@@ -232,6 +244,14 @@ def explore(
     _follow(tracked, chosen)
     _explorer(tracked, name, chosen).save(output)
     console.print(f"open {output} in a browser")
+
+
+def _page_of(path: Path, frames: list[int] | None) -> Any:
+    from ..pictures.explorer import explore as make_page
+    from ..recording import load_recording
+
+    recording = load_recording(path)
+    return make_page(recording, f"Where {recording.made_by.get('model', 'the model')} looks: {path.name}", frames)
 
 
 def _numbers(text: str) -> list[int]:

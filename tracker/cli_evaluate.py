@@ -43,15 +43,15 @@ def evaluate(
 
     if output is not None:
         check_writable(output)
-    for name, value in {"clips": clips, "length": length}.items():
+    for option, value in {"clips": clips, "length": length}.items():
         if frames is not None and value is not None:
-            raise ValueError(f"{name} and frames were given, expected one or the other")
+            raise ValueError(f"{option} and frames were given, expected one or the other")
     clips, length = clips or CLIPS, length or LENGTH
     if against is not None and find_backend(against)[0] == find_backend(backend)[0]:
         raise ValueError(f"against is {against!r}, expected another backend than the one that is measured")
     config, parameters, made_by = read_tracker(weights or WEIGHTS)
     clip = None if frames is None else read_annotated(frames, config.image_size)
-    names = [backend, *([against] if against else [])]
+    names: list[str | None] = [backend, *([against] if against else [])]
     reports, masks = [], []
     for name in names:
         found: list[np.ndarray] = []

@@ -10,12 +10,13 @@ import typer
 from ..console import console, stderr
 from ..files import check_folder
 from ..rules.packages import require
+from .learning.log import LOG, read_log
 from .options import FolderOption
 
 
 def train(
     output: FolderOption = Path("training"),
-    seed: Annotated[int, typer.Option(help="Seed of the weights and the clips.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and the clips.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps [default: the recipe's]")] = None,
     config: Annotated[str, typer.Option(help="The tracker's config.")] = "tracker",
 ) -> None:
@@ -23,10 +24,9 @@ def train(
     require("torch", "training")
     require("skimage", "training")
     from ..pictures.figures import save
+    from .learning.recipe import Recipe
+    from .learning.training import train as run_training
     from .plots import draw_training_log
-    from .training import Recipe
-    from .training import train as run_training
-    from .training_log import LOG, read_log
 
     check_folder(output)
     recipe = Recipe(config=config, seed=seed)
@@ -36,12 +36,18 @@ def train(
     try:
         weights = run_training(output, recipe, command)
     except (KeyboardInterrupt, SystemExit):
-        done = len(read_log(output / LOG, recipe.steps))
         again = f"{command} --output {shlex.quote(str(output))}"
-        stderr.print(
-            f"stopped after step {done} of {recipe.steps}, which is saved; to go on: {again}", soft_wrap=True
-        )
+        stderr.print(f"stopped{_saved(output / LOG, recipe.steps)}; to go on: {again}", soft_wrap=True)
         raise
-    rows = read_log(output / LOG, recipe.steps)
+    rows = read_log(output / LOG)
     save(draw_training_log(rows, command), output / "log.png")
     console.print(f"weights → {weights}; the log as a plot → {output / 'log.png'}")
+
+
+def _saved(log: Path, steps: int) -> str:
+    """Which step is saved, where the log says it."""
+    try:
+        rows = read_log(log)
+    except ValueError:
+        return ""
+    return f" after step {rows[-1]['step']:.0f} of {steps}, which is saved" if rows else " before the first step"

@@ -12,10 +12,10 @@ from ..configs import Config
 from ..console import counted
 from ..rules.packages import require
 from ..weights import Weights
-from .data import Clip, make_clip
+from .learning.data import Clip, make_clip
+from .learning.photographs import HELD_OUT
 from .loop import Step
 from .network import patches
-from .photographs import HELD_OUT
 from .tracker import Tracker
 
 HELD_OUT_SEED = 10_000

@@ -1,7 +1,7 @@
 """SAM 2's loop at toy size, one turn of it: what a frame of a video gives for each of its objects."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from .weights import check_tracker
 
 Array = Any
 Bank = Any
+MemoryTokens = Any
 
 
 class Step(NamedTuple):
@@ -74,7 +75,7 @@ class Loop:
         self.config = config
         self.forgetful = forgetful
         self.attention = load(config, backend, own, device=device)
-        self.ops, bank, self.device = _twins(self.attention)
+        self.ops, bank, self.attend_to_each, self.device = _twins(self.attention)
         parameters = {name: self.array(array) for name, array in weights.items() if name not in own}
         self.bank = bank(config, parameters)
         self.networks = Networks(config, parameters, self.ops)
@@ -120,32 +121,53 @@ class Loop:
 
         A prompted frame looks at no memory: its masks are those given.
         """
-        networks = self.networks
         tokens = _as_tokens(encoded.features)
-        if prompts is None:
-            step, tokens = self._remember(bank, frame, tokens, backwards)
-            features = tokens.swapaxes(0, 1).reshape(encoded.features.shape)
+        if prompts is not None:
+            return self._remembered(Step(frame, prompts=prompts), encoded, bank.first_frame(tokens))
+        seen, found = self._seen(bank, frame, tokens, backwards)
+        return self._remembered(_tracked(frame, seen, found), encoded, self.attention(*seen))
+
+    def look_together(
+        self, banks: Sequence[Bank], frame: int, encoded: Encoded, backwards: bool = False
+    ) -> list[tuple[Step, dict[str, Array]]]:
+        """`look` for the object of each bank; those that see equally long memories are one batch."""
+        tokens = _as_tokens(encoded.features)
+        looks = [self._seen(bank, frame, tokens, backwards) for bank in banks]
+        steps = [_tracked(frame, seen, found) for seen, found in looks]
+        every = [found for _, found in looks]
+        attended = self.attend_to_each(self.attention, tokens, self.position, every, self.config.grid)
+        return [self._remembered(step, encoded, each) for step, each in zip(steps, attended, strict=True)]
+
+    def _seen(
+        self, bank: Bank, frame: int, tokens: Float[Array, "N K C"], backwards: bool
+    ) -> tuple[Inputs, MemoryTokens]:
+        # A stream without an end: positions in time then mean the same in short clips and long ones.
+        found = bank.tokens(frame, num_frames=None, backwards=backwards)
+        if self.forgetful:
+            found = found._replace(memory=0 * found.memory)
+        position = self.ops.expand(self.position, tokens.shape)
+        seen = Inputs(tokens, found.memory, position, found.memory_pos, found.num_obj_ptr_tokens, self.config.grid)
+        return seen, found
+
+    def _remembered(
+        self, step: Step, encoded: Encoded, attended: Float[Array, "N K C"]
+    ) -> tuple[Step, dict[str, Array]]:
+        """The step with its masks, and what the bank is to remember of it."""
+        networks = self.networks
+        features = attended.swapaxes(0, 1).reshape(encoded.features.shape)
+        if step.prompts is None:
             step = step._replace(logits=networks.decode_mask(features, encoded.fine))
-            mask = self.ops.sigmoid(step.logits)
-        else:
-            features = bank.first_frame(tokens).swapaxes(0, 1).reshape(encoded.features.shape)
-            step, mask = Step(frame, prompts=prompts), prompts
+        mask = self.ops.sigmoid(step.logits) if step.prompts is None else step.prompts
         return step, {
             "memory": networks.encode_memory(encoded.features, mask),
             "pointer": networks.point(features, mask),
-            "conditioning": prompts is not None,
+            "conditioning": step.prompts is not None,
             "absent": ~(mask > 0.5).any(-1).any(-1),
         }
 
-    def _remember(
-        self, bank: Bank, frame: int, tokens: Float[Array, "N K C"], backwards: bool
-    ) -> tuple[Step, Float[Array, "N K C"]]:
-        # A stream without an end: positions in time then mean the same in short clips and long ones.
-        found = bank.tokens(frame, num_frames=None, backwards=backwards)
-        memory = 0 * found.memory if self.forgetful else found.memory
-        position = self.ops.expand(self.position, tokens.shape)
-        seen = Inputs(tokens, memory, position, found.memory_pos, found.num_obj_ptr_tokens, self.config.grid)
-        return Step(frame, None, seen, found.memory_frames, found.pointer_frames), self.attention(*seen)
+
+def _tracked(frame: int, seen: Inputs, found: MemoryTokens) -> Step:
+    return Step(frame, None, seen, found.memory_frames, found.pointer_frames)
 
 
 def _as_tokens(features: Float[Array, "K h w C"]) -> Float[Array, "N K C"]:
@@ -156,15 +178,17 @@ def _to_numpy(array: Array) -> Any:
     return array.cpu().numpy() if hasattr(array, "cpu") else array
 
 
-def _twins(attention: Model) -> tuple[Any, Any, Any]:
-    """The operations, the memory bank and the device that go with an attention's backend."""
+def _twins(attention: Model) -> tuple[Any, Any, Any, Any]:
+    """The operations, the memory bank, the objects' call and the device that go with an attention's backend."""
     if attention.backend == "accelerated":
         from ..accelerated import MemoryBank as TorchBank
+        from ..accelerated.many_objects import attend_to_each as torch_attend_to_each
         from . import torch_ops
 
         network: Any = attention.network
-        return torch_ops, TorchBank, network.device
+        return torch_ops, TorchBank, torch_attend_to_each, network.device
     from ..reference import MemoryBank
+    from ..reference.many_objects import attend_to_each
     from . import numpy_ops
 
-    return numpy_ops, MemoryBank, None
+    return numpy_ops, MemoryBank, attend_to_each, None

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .images import MAX_PIXELS
-from .reading import MAX_FRAMES
+from .media.images import MAX_PIXELS
+from .media.reading import MAX_FRAMES
 
 SHOWN_CLIP = 24
 """A held-out clip in which the object is hidden for some frames and comes back."""

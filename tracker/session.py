@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from ..rules.numbers import whole_number
 from .loop import Array, Bank, Encoded, Loop, Step
-from .video import check_image, check_prompt
+from .media.video import check_image, check_prompt
 
 
 class Tracked(NamedTuple):
@@ -27,7 +27,7 @@ class Session:
     """One video's frames and objects, each object with a memory bank of its own.
 
     Frames are numbered as they come, from 0; objects have any name. What an object sees depends on its own
-    prompts alone. Where a method raises, the session is as it was before.
+    prompts alone. Where a method raises, the session is as it was before. One thread at a time may use it.
     Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4; the per-object memories of its
     `SAM2VideoPredictor`.
     """
@@ -111,8 +111,9 @@ class Session:
         if to_find:
             with self._loop.ops.inference():
                 encoded = self._encode(frame, image)
-                for name in to_find:
-                    found[name] = self._loop.look(self._banks[name], frame, encoded, backwards=backwards)
+                banks = [self._banks[name] for name in to_find]
+                looks = self._loop.look_together(banks, frame, encoded, backwards)
+            found = dict(zip(to_find, looks, strict=True))
         for name, (_, memory) in found.items():
             self._banks[name].remove(frame)
             self._banks[name].add(frame, **memory)

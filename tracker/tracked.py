@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from .frames import Frames
-from .masks import Objects
-from .resizing import resize_logits
+from .media.frames import Frames
+from .media.masks import Objects
+from .media.resizing import resize_logits
 
 if TYPE_CHECKING:
     from .loop import Step

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .loop import Array, Loop, Step
+from .media.video import check_image, check_masks, check_video
 from .session import Session
-from .video import check_image, check_masks, check_video
 
 Frames = Sequence[Any] | Iterator[Any] | Array
 

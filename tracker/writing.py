@@ -15,15 +15,15 @@ from jaxtyping import Float, Int, UInt8
 
 from ..files import usual_permissions, whole_file
 from ..pictures.outlines import overlay
-from .clips import ClipWriter
-from .masks import davis_palette
-from .resizing import resize
+from .media.clips import ClipWriter
+from .media.masks import davis_palette
+from .media.resizing import resize
 from .tracked import TrackedVideo
 
 MADE_BY = "memory-attention"
 
-GIF_SIDE = 480
-"""The longer side of an overlay as GIF, which is held in memory until it is written."""
+READABLE = 512
+"""The longer side up to which the overlay of small frames is enlarged; a GIF, held in memory, is not larger."""
 
 
 def overlay_name() -> str:
@@ -111,19 +111,19 @@ def _write_labels(path: Path, labels: Int[np.ndarray, "H W"]) -> None:
 @contextlib.contextmanager
 def _clip(path: Path, rate: float) -> Iterator[Writer]:
     with whole_file(path) as temporary, contextlib.closing(ClipWriter(temporary, rate)) as clip:
-        yield lambda name, image, logits: clip.add(overlay(_bytes(image), logits > 0))
+        yield lambda name, image, logits: clip.add(_painted(image, logits))
 
 
 @contextlib.contextmanager
 def _animation(path: Path, rate: float) -> Iterator[Writer]:
-    """A GIF, made smaller: it is held in memory until it is written."""
+    """A GIF, made smaller where its frames are large."""
     from PIL import Image
 
     pictures: list[Any] = []
 
     def write(name: str, image: np.ndarray, logits: Float[np.ndarray, "K H W"]) -> None:
-        painted = overlay(_bytes(image), logits > 0)
-        factor = max(1.0, max(painted.shape) / GIF_SIDE)
+        painted = _painted(image, logits)
+        factor = max(1.0, max(painted.shape) / READABLE)
         height, width = (max(1, round(length / factor)) for length in painted.shape[:2])
         small = resize(painted, (height, width)).round().astype(np.uint8)
         pictures.append(Image.fromarray(small).convert("P", palette=Image.Palette.ADAPTIVE))
@@ -132,6 +132,12 @@ def _animation(path: Path, rate: float) -> Iterator[Writer]:
         yield write
         first, *others = pictures
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=round(1000 / rate), loop=0)
+
+
+def _painted(image: np.ndarray, logits: Float[np.ndarray, "K H W"]) -> UInt8[np.ndarray, "sH sW 3"]:
+    """The frame with its objects; each pixel of a small one becomes a square of s × s."""
+    times = max(1, READABLE // max(image.shape[:2]))
+    return overlay(_bytes(image), logits > 0).repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _bytes(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
@@ -144,7 +150,7 @@ def check_own_masks(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise NotADirectoryError(f"output: {folder} is a file, expected a folder")
-    from .images import opened
+    from .media.images import opened
 
     for path in folder.iterdir():
         try:

@@ -1,5 +1,7 @@
 """A kernel that is forced is taken or refused by name."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -17,20 +19,24 @@ def test_a_kernel_that_is_not_there_is_named():
             ValueError, match=f"kernel is '{kernel}', which PyTorch does not have for torch.float32"
         ):
             ma.load(config, "accelerated", device=device, kernel=kernel)(*draw_inputs(config))
-    with pytest.raises(
-        ValueError, match="kernel is 'tiled', which takes float32 and float64 on the CPU, but this"
-    ):
-        ma.load(config, "accelerated", device="cpu", dtype="bfloat16", kernel="tiled")(*draw_inputs(config))
+    for kernel, on_a_gpu in (("tiled", ""), ("axial", ", and float32 and halves on a GPU with Triton")):
+        message = f"kernel is '{kernel}', which takes float32 and float64 on the CPU{on_a_gpu}, but this is"
+        with pytest.raises(ValueError, match=message):
+            ma.load(config, "accelerated", device="cpu", dtype="bfloat16", kernel=kernel)(*draw_inputs(config))
 
 
-def test_tiles_refuse_what_they_would_get_wrong():
+@pytest.mark.parametrize("kernel", ["tiled", "axial"])
+def test_tiles_refuse_what_they_would_get_wrong(kernel):
     query = torch.randn(1, 1, 4, 4)
-    with pytest.raises(ValueError, match="kernel is 'tiled', which gives no gradients"):
-        scaled_dot_product_attention(query.requires_grad_(), query, query, kernel="tiled")
+    with pytest.raises(ValueError, match=f"kernel is '{kernel}', which gives no gradients"):
+        scaled_dot_product_attention(query.requires_grad_(), query, query, kernel=kernel)
     compiled = torch.compile(scaled_dot_product_attention, backend="eager", fullgraph=False)
     torch._dynamo.reset()
-    with torch.no_grad(), pytest.raises(ValueError, match="kernel is 'tiled', which no compiler or tracer sees"):
-        compiled(query, query, query, kernel="tiled")
+    with (
+        torch.no_grad(),
+        pytest.raises(ValueError, match=f"kernel is '{kernel}', which no compiler or tracer sees"),
+    ):
+        compiled(query, query, query, kernel=kernel)
 
 
 def test_kernels_forced_in_two_threads_leave_pytorch_as_it_was():
@@ -66,11 +72,25 @@ def test_dropout_leaves_out_that_share_of_the_weights(kernel):
         torch.testing.assert_close(weights[~dropped], torch.full_like(weights[~dropped], 0.2 / (1 - dropout)))
 
 
-@pytest.mark.parametrize("kernel", ["tiled", "textbook", "flex"])
+@pytest.mark.parametrize("kernel", ["tiled", "axial", "textbook", "flex"])
 def test_a_kernel_without_dropout_says_so(kernel):
     x = torch.randn(1, 1, 3, 4)
     with pytest.raises(ValueError, match=f"kernel is '{kernel}', which knows no dropout"):
         scaled_dot_product_attention(x, x, x, 0.1, kernel)
+
+
+def test_a_kernel_that_is_not_forced_gives_way():
+    query, key, value = torch.randn(1, 2, 3, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 4)
+    with pytest.raises(ValueError, match="kernel is 'cudnn', which PyTorch does not have"):
+        scaled_dot_product_attention(query, key, value, kernel="cudnn")
+    given_way = scaled_dot_product_attention(query, key, value, kernel="cudnn", forced=False)
+    assert torch.equal(given_way, scaled_dot_product_attention(query, key, value))
+
+
+def test_triton_is_imported_only_where_it_computes():
+    """A machine need not have it."""
+    code = "import sys, memory_attention.accelerated; sys.exit('triton' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])

@@ -17,6 +17,7 @@ from memory_attention.accelerated import (
     MemoryAttention,
     MemoryAttentionLayer,
     RoPEAttention,
+    axial,
     choice,
     tiles,
 )
@@ -205,9 +206,12 @@ def test_an_expanded_frame_is_a_shared_one(case):
     assert error(result.numpy(), model(*once)) <= bound("float64")
 
 
+@pytest.mark.parametrize("kernel", ["tiled", "axial"])
 @pytest.mark.parametrize("grid", [(24, 24), (32, 32)])
-def test_bytes_of_one_frame(grid, monkeypatch, threads):
+def test_bytes_of_one_frame(grid, kernel, monkeypatch, threads):
     """No N × M logits, no values, and beside the keys, rotated where they lie, little more than a tile.
+
+    Or no keys but memories, arranged as keys and as values, and what queries and keys are in memory space.
 
     Counted in one thread, which does the blocks of queries one after another.
     """
@@ -220,6 +224,8 @@ def test_bytes_of_one_frame(grid, monkeypatch, threads):
     tile = min(queries, tiles.LARGEST_TILE) * min(keys, tiles.LARGEST_TILE)
     channels, memory_dim, hidden = 256, 64, 2048
     threads(1)
+    monkeypatch.setattr(choice, "LEAST_GAIN", 1)
+    module.use_kernel(None if kernel == "axial" else kernel)
     with torch.inference_mode(), LiveBytes(*tensors, *module.parameters()) as fast:
         module(*tensors, inputs.num_obj_ptr_tokens, grid)
     module.use_kernel("textbook", False)
@@ -228,6 +234,11 @@ def test_bytes_of_one_frame(grid, monkeypatch, threads):
     assert textbook.largest == 4 * queries * keys
     assert fast.largest <= 4 * max(keys * channels, tile, queries * hidden)
     attention = keys * channels + keys * memory_dim + tile
+    if kernel == "axial":
+        width, block, side = memory_dim + 1, axial.QUERY_BLOCK, axial.TILE_SIDE
+        in_memory_space = sum(grid) * width * (block + channels // 2)
+        # A block is scaled, and summed up.
+        attention = 3 * keys * width + in_memory_space + block * (7 * side * side + 3 * channels)
     feed_forward = 2 * queries * hidden
     assert fast.peak <= 4 * (max(attention, feed_forward) + 6 * queries * channels)
     assert fast.peak < textbook.peak / 2

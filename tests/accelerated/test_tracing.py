@@ -12,15 +12,21 @@ from torch import nn
 import memory_attention as ma
 from checks import error
 from memory_attention import accelerated
-from memory_attention.accelerated import attention, choice, feed_forward, kernels, tiles, tracing, ways
+from memory_attention.accelerated import attention, choice, feed_forward, kernels, threads, tracing, ways
 from memory_attention.accelerated.choice import Form
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 
 CONFIG = ma.load_config("tiny")
-FAST_WAYS = {"forms": {Form(True, "tiled", True)}, "at_once": {7}, "pools": 1, "pick": "flash_attention"}
+FAST_WAYS = {
+    "forms": {Form(True, "tiled", True)},
+    "queries": {True},
+    "at_once": {7},
+    "pools": 1,
+    "pick": "flash_attention",
+}
 """What cross-attention and feed-forward take where no problem is small, and how often threads are asked for."""
-PLAIN = {"at_once": {None}, "pools": 0}
+PLAIN = {"queries": {False}, "at_once": {None}, "pools": 0}
 PLAIN_WAYS = {
     "torch._C._functorch.peek_interpreter_stack": PLAIN | {"forms": {Form(False, "pytorch")}},
     "torch.fx.experimental.proxy_tensor.get_proxy_mode": PLAIN | {"forms": {Form(False, "pytorch")}},
@@ -40,8 +46,8 @@ def take_away(name: str, patch: pytest.MonkeyPatch) -> None:
 def ways_taken(patch: pytest.MonkeyPatch) -> dict[str, object]:
     """The ways that a network takes where no problem is small, after a look at its values."""
     inputs = draw_inputs(CONFIG, memories=2, pointers=1, objects=2, grid=(3, 5))
-    seen = {"forms": set(), "at_once": set(), "pools": 0}
-    ask_form, ask_tokens, ask_pool = attention.way_of_attention, feed_forward.tokens_at_once, tiles._workers
+    seen = {"forms": set(), "queries": set(), "at_once": set(), "pools": 0}
+    ask_form, ask_tokens, ask_pool = attention.way_of_attention, feed_forward.tokens_at_once, threads._workers
 
     def see_form(layer, *asked):
         form = ask_form(layer, *asked)
@@ -49,19 +55,28 @@ def ways_taken(patch: pytest.MonkeyPatch) -> dict[str, object]:
             seen["forms"].add(form)
         return form
 
+    def see_queries(layer, *asked):
+        if layer.k_proj.in_features == CONFIG.memory_attention.memory_dim:
+            seen["queries"].add(ask_queries(layer, *asked))
+        # The other ways are looked at too.
+        return False
+
     def see_tokens(*asked):
         seen["at_once"].add(ask_tokens(*asked))
         return ask_tokens(*asked)
 
-    def see_pool(threads):
+    def see_pool(count):
         seen["pools"] += 1
-        return ask_pool(threads)
+        return ask_pool(count)
 
+    ask_queries = attention.queries_go_to_memory_space
+    patch.setattr(attention, "queries_go_to_memory_space", see_queries)
+    patch.setattr(choice, "LEAST_GAIN", 0)
     patch.setattr(choice, "FEW_LOGITS", 0)
     patch.setattr(feed_forward, "TOKENS_AT_ONCE", 7)
     patch.setattr(attention, "way_of_attention", see_form)
     patch.setattr(feed_forward, "tokens_at_once", see_tokens)
-    patch.setattr(tiles, "_workers", see_pool)
+    patch.setattr(threads, "_workers", see_pool)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     result = ma.load(CONFIG, "accelerated", device="cpu")(*inputs)
@@ -101,6 +116,7 @@ def test_a_module_that_keeps_its_hooks_elsewhere_may_be_hooked(hooks, monkeypatc
     monkeypatch.setattr(tracing, "HOOKS", (*tracing.HOOKS, f"{hooks}_elsewhere"))
     assert ways_taken(monkeypatch) == FAST_WAYS | {
         "forms": {Form(False, "pytorch")},
+        "queries": {False},
         "at_once": {None},
         "pools": 0,
     }

@@ -6,7 +6,9 @@ import torch
 from memory_attention.accelerated.attention import Attention
 
 
-@pytest.mark.parametrize("forced", [{}, {"memory_space": True}, {"kernel": "tiled"}])
+@pytest.mark.parametrize(
+    "forced", [{}, {"memory_space": True}, {"kernel": "tiled"}, {"kernel": "axial", "memory_space": True}]
+)
 def test_training_without_gradients_drops_out(forced: dict[str, object]) -> None:
     attention = Attention(16, 2, dropout=0.5, kv_in_dim=6)
     for name, value in forced.items():

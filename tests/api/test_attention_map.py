@@ -49,3 +49,16 @@ def test_rows_of_half_precision_are_taken_in_float32(seed, chosen):
     rows = attention_rows(query, key, chosen)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, truth[:, :, chosen], atol=bound("float32", 100))
+
+
+@pytest.mark.parametrize("kind", ["self", "cross"])
+def test_rows_weigh_the_values_as_the_network_did(kind, tiny_model):
+    """So they are those of the rotated queries and keys."""
+    part = {"self": "self_attn", "cross": "cross_attn_image"}[kind]
+    assert getattr(tiny_model.config.memory_attention.layer, f"{kind}_attention").rotary
+    steps = tiny_model.trace(*GOOD)
+    rows = tiny_model.attention_map(*GOOD, layer=0, kind=kind, queries="all")
+    attended = rows @ steps[f"layers.0.{part}.v"]
+    merged = attended.swapaxes(1, 2).reshape(attended.shape[0], attended.shape[2], -1)
+    true = steps[f"layers.0.{part}.attended"]
+    assert np.abs(merged - true).max() <= bound("float32", 10) * np.abs(true).max()

@@ -69,3 +69,11 @@ def test_where_the_truth_is_zero_the_error_itself_counts():
 def test_other_shapes_are_no_small_error():
     with pytest.raises(ValueError, match=r"norm has shape \(2, 3\), expected \(1, 3\)"):
         _difference("norm", np.ones((1, 3)), np.ones((2, 3)), 1e-5)
+
+
+def test_what_is_no_model_is_named(tiny_model):
+    inputs = draw_inputs(tiny_model.config, memories=2)
+    with pytest.raises(TypeError, match="against is NoneType, expected a model"):
+        ma.compare(tiny_model, None, *inputs)
+    with pytest.raises(TypeError, match="model is str, expected a model"):
+        ma.compare("tiny", tiny_model, *inputs)

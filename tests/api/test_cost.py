@@ -8,6 +8,7 @@ import memory_attention as ma
 from memory_attention.accelerated import MemoryAttention, MemoryBank
 from memory_attention.cost import bank_bytes, needed_flops, step_costs
 from memory_attention.inputs import draw_inputs
+from memory_attention.rules.memory_space import Tokens, queries_flops, queries_logits_flops
 
 
 @pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])
@@ -20,14 +21,27 @@ def test_flops_and_parameters_are_pytorchs(name, objects, shared, fast):
     curr, memory, curr_pos, memory_pos = (torch.from_numpy(array) for array in inputs[:4])
     if shared:
         curr, curr_pos = curr[:, :1], curr_pos[:, :1]
+    pointers = inputs.num_obj_ptr_tokens
+    costs = step_costs(config, 16, len(inputs.memory), objects, fast=fast, shared=shared, pointers=pointers)
     # The counter does not know the fused kernels, which do the same products.
     module = MemoryAttention.from_config(config.memory_attention).eval()
-    module.use_kernel("textbook", memory_space=None if fast else False)
+    axial = not any(cost.step == "layers.0.cross_attn_image.k" for cost in costs)
+    module.use_kernel("axial" if axial else "textbook", memory_space=None if fast else False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(curr, memory, curr_pos, memory_pos, inputs.num_obj_ptr_tokens)
-    costs = step_costs(config, 16, len(inputs.memory), objects, fast=fast, shared=shared)
-    assert sum(cost.flops for cost in costs) == counter.get_total_flops()
+        module(curr, memory, curr_pos, memory_pos, pointers)
+    more = uncounted(config, 16, len(inputs.memory), objects, shared) if axial else 0
+    assert axial == (fast and name == "sam2.1_hiera_t")
+    assert sum(cost.flops for cost in costs) + more == counter.get_total_flops()
     assert sum(cost.parameters for cost in costs) == sum(p.numel() for p in module.parameters())
+
+
+def uncounted(config, queries, keys, objects, shared):
+    """What our kernels do besides: each sums its weights, and one looks for the longest key of one head."""
+    network = config.memory_attention
+    width = network.memory_dim + 1
+    of_self = 2 * queries * queries * (network.num_layers * objects - (objects - 1 if shared else 0))
+    longest = 2 * width * width * (network.d_model + keys)
+    return of_self + network.num_layers * objects * (2 * queries * keys + longest)
 
 
 def test_steps_and_shapes_are_those_of_the_trace():
@@ -51,10 +65,23 @@ def test_the_full_size_of_the_design():
 def test_the_promise_of_memory_space():
     """Section 8: with one head of 256 over 64 channels the weighted sum shrinks four-fold, from 60 to 15 GFLOP."""
     config = ma.load_config("sam2.1_hiera_t")
-    fast = {cost.step: cost.flops / 1e9 for cost in step_costs(config, 4096, 28736, fast=True)}
+    # One memory: queries in memory space would be more work, and the logits are 9 GFLOP as ever.
+    fast = {cost.step: cost.flops / 1e9 for cost in step_costs(config, 4096, 4160, fast=True)}
     assert "layers.0.cross_attn_image.v" not in fast
-    assert round(fast["layers.0.cross_attn_image.attended"]) == 75
-    assert round(needed_flops(config, 4096, 28736) / 1e9) == round(sum(fast.values()))
+    assert "layers.0.cross_attn_image.k" in fast
+    assert round(fast["layers.0.cross_attn_image.attended"]) == 9 + 2
+
+
+def test_the_promise_of_queries_in_memory_space():
+    """Section 8: 30 GFLOP for the logits instead of 60, 8.6 for u and v, and about 335 for the whole frame."""
+    config = ma.load_config("sam2.1_hiera_t")
+    fast = {cost.step: cost.flops / 1e9 for cost in step_costs(config, 4096, 28736, fast=True)}
+    assert not fast.keys() & {f"layers.0.cross_attn_image.{step}" for step in ("k", "v", "k_rotated")}
+    tokens = Tokens(4096, 28672, 64, (64, 64))
+    brought, logits = queries_flops(tokens, 256, 64) / 1e9, queries_logits_flops(tokens, 64) / 1e9
+    assert (round(brought, 1), round(logits, 1)) == (8.9, 30.6)
+    assert round(fast["layers.0.cross_attn_image.attended"]) == 55
+    assert round(needed_flops(config, 4096, 28736) / 1e9, 1) == round(sum(fast.values()), 1) == 334.5
 
 
 @pytest.mark.parametrize("name", ["tiny", "sam2.1_hiera_t"])
@@ -126,12 +153,19 @@ def test_bytes_are_what_a_step_reads_and_writes(name):
             moved = sum(sizes[each] for each in read) + cost.parameters + sizes[step]
             assert cost.bytes == 2 * moved, cost.step
         before = sizes["feed_forward"]
-    # In memory space the values are the memories, and their projection's parameters are read there.
+    # In memory space the values are the memories, and so are the keys; projections' parameters are read there.
     attention, tokens = config.memory_attention.layer.cross_attention, len(inputs.memory)
-    fast = step_costs(config, 6, 6 * tokens, objects=2, itemsize=2, fast=True)
-    cost = next(cost for cost in fast if cost.step == "layers.0.cross_attn_image.attended")
-    if "layers.0.cross_attn_image.v" not in {cost.step for cost in fast}:
-        width, memory_dim = attention.internal_dim, attention.key_dim
-        assert cost.parameters == width * memory_dim + width
-        read_and_written = 2 * (2 * 6 * width + 6 * tokens * (width + memory_dim))
-        assert cost.bytes == 2 * (read_and_written + cost.parameters)
+    width, memory_dim = attention.internal_dim, attention.key_dim
+    ways = set()
+    for grid, memories in (((2, 3), tokens), ((1, 60), 1)):
+        queries = grid[0] * grid[1]
+        fast = step_costs(config, queries, queries * memories, objects=2, itemsize=2, fast=True, grid=grid)
+        costs = {cost.step.removeprefix("layers.0.cross_attn_image."): cost for cost in fast}
+        left_out, cost = {"k", "v"} - costs.keys(), costs["attended"]
+        ways.add("".join(sorted(left_out)))
+        if left_out:
+            assert cost.parameters == len(left_out) * (width * memory_dim + width)
+            key_width = memory_dim if "k" in left_out else width
+            read_and_written = 2 * (2 * queries * width + queries * memories * (key_width + memory_dim))
+            assert cost.bytes == 2 * (read_and_written + cost.parameters)
+    assert ways == ({"kv", "v"} if name == "sam2.1_hiera_t" else {"", "v"})

@@ -15,6 +15,7 @@ from memory_attention.inputs import Inputs, draw_inputs
 from memory_attention.tolerances import bound
 
 torch = pytest.importorskip("torch", reason="one of the two backends is PyTorch's")
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 BACKENDS = ("reference", "accelerated")
 CONFIG = ma.load_config("tiny")
@@ -110,14 +111,27 @@ def test_tensors_on_a_gpu_are_looked_at_only_when_asked(monkeypatch: pytest.Monk
     assert len(looks) == 1
 
 
-def test_all_inputs_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = []
-    plain = torch.Tensor.tolist
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: waits.append(self.shape) or plain(self))
+class Answers(TorchDispatchMode):
+    """Counts what a device is asked for one number: `item`, `bool`, `float`…"""
+
+    asked = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.asked += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_device_is_asked_once_when_all_its_work_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    order, plain = [], torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: order.append(tuple(self.shape)) or plain(self))
+    model = ma.load(CONFIG, "accelerated", device="cpu", check_numbers=True)
+    model.network.module.register_forward_hook(lambda *_: order.append("queued"))
     tensors = Inputs(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in INPUTS))
-    ma.load(CONFIG, "accelerated", device="cpu")(*tensors)
-    # One for the inputs, one for the result.
-    assert waits == [(4,), (1,)]
+    with Answers() as answers:
+        model(*tensors)
+    # Four inputs and the result.
+    assert order == ["queued", (5,)]
+    assert answers.asked == 0
 
 
 @pytest.mark.parametrize("narrow", ["float16", "bfloat16", "float32"])

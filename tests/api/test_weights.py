@@ -186,3 +186,9 @@ def test_colons_in_a_path(weights, tmp_path):
     for path, factor in ((str(whole), 1), (f"{folder}/trained.pt::ema", 2), (f"{folder}/trained.pt::model", 1)):
         for name, weight in ma.read_weights(path, CONFIG).items():
             np.testing.assert_array_equal(weight, factor * weights[name])
+
+
+@pytest.mark.parametrize("source", [None, 5, b"model.pt", [1]])
+def test_what_cannot_be_a_checkpoint_is_named(source):
+    with pytest.raises(TypeError, match=f"weights is {type(source).__name__}, expected a path"):
+        ma.read_weights(source, ma.load_config("tiny"))

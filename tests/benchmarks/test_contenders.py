@@ -5,11 +5,8 @@ import pytest
 import torch
 
 import memory_attention as ma
-from cases import random_weights
-from checks import error
-from memory_attention.benchmarks import contenders
 from memory_attention.benchmarks.cases import Case, Setting
-from memory_attention.benchmarks.contenders import available, build_contender, one_frame
+from memory_attention.benchmarks.contenders import PACKAGES, available, build_contender, one_frame
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 
@@ -26,68 +23,79 @@ def test_contenders_compute_the_same():
     truth = ma.load(config, weights=weights, dtype="float64")(
         *(array.astype(float) if isinstance(array, np.ndarray) else array for array in shared)
     )
-    for name in available("cpu", compiled=False):
+    names, _ = available(config, "cpu", compiled=False)
+    # A compiler takes its time, and has tests of its own.
+    for name in [name for name in names if not name.endswith(" compiled")]:
         contender = build_contender(name, config, weights, Case(2, 2, 4), SETTING)
         with torch.inference_mode():
             out = contender.to_numpy(one_frame(contender, inputs)())
         assert np.abs(out - truth).max() <= bound("float32", 20) * np.abs(truth).max(), name
 
 
-def test_only_the_fast_path_and_the_reference_are_given_one_frame_for_all():
+def test_only_ours_are_given_one_frame_for_all():
     config = ma.load_config("sam2.1_hiera_t")
     weights, inputs = ma.load(config).weights, draw_inputs(config, memories=1, objects=2, grid=(4, 4))
-    for name in available("cpu", compiled=True):
+    names, _ = available(config, "cpu", compiled=True)
+    for name in names:
         contender, given = build_contender(name, config, weights, Case(2, 2, 4), SETTING), []
-        contender.attention = lambda given=given, **arguments: given.append(arguments["curr"].shape[1])
+
+        def attention(given=given, **arguments):
+            given.append((arguments["curr"].shape[1], arguments["memory"].shape[1]))
+            return torch.zeros(16, arguments["memory"].shape[1], 256)
+
+        contender.attention = attention
         one_frame(contender, inputs)()
-        assert given == [1 if name in ("fast", "reference", "fast compiled") else 2], name
+        if name == "one by one":
+            assert given == [(1, 1), (1, 1)]
+        else:
+            assert given == [(1 if name in ("fast", "reference", "fast compiled") else 2, 2)], name
 
 
-@pytest.mark.parametrize("grid", [(2, 3), (5, 3)])
-def test_the_peer_has_our_weights_and_our_grid(grid):
-    """No norm's weight is 1 and no bias 0, the grid is no square, and the pointers are not the usual number."""
-    pytest.importorskip("transformers")
+def test_who_is_missing_is_named_in_a_word(monkeypatch):
+    """A config that the peer cannot express leaves it out, at once, and the rest is measured."""
+    names, missing = available(ma.load_config("tiny"), "cpu", compiled=False)
+    assert "knows no other rope_theta" in missing["transformers"]
+    assert missing["transformers"] == missing["accelerate"] == missing["transformers compiled"]
+    assert {"fast", "plain", "textbook", "reference"} <= set(names)
+    assert not missing.keys() & set(names)
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    _, missing = available(ma.load_config("sam2.1_hiera_t"), "cpu", compiled=True)
+    assert missing["transformers compiled"] == "transformers is not installed"
+    assert missing["sam2"] == "sam2 is not installed"
+    names, missing = available(ma.load_config("tiny"), "cuda", compiled=True)
+    assert (missing["reference"], missing["onnx"]) == ("it is NumPy's", "it runs on the CPU")
+    assert "fast compiled" in names
+
+
+def test_a_registered_backend_of_that_name_is_onnx(monkeypatch):
+    """Whoever registers it: found by its name, and called as a model."""
+
+    class Backend:
+        def build(self, config, weights, device, dtype):
+            return lambda curr, memory, *rest: 2 * curr
+
+    config = ma.load_config("tiny")
+    monkeypatch.setattr("memory_attention.backends.finding._registered", {"onnx": Backend()})
+    monkeypatch.setitem(PACKAGES, "onnx", ("numpy",))
+    names, missing = available(config, "cpu", compiled=False)
+    assert "onnx" in names
+    assert "onnx" not in missing
+    inputs = draw_inputs(config, memories=1, objects=2)
+    contender = build_contender("onnx", config, ma.draw_weights(config), Case(1, 2, 4), SETTING)
+    np.testing.assert_array_equal(one_frame(contender, inputs)(), 2 * inputs.curr[:, [0, 0]])
+
+
+@pytest.mark.parametrize("name", ["fast", "transformers", "accelerate", "sam2"])
+def test_gradients_reach_every_parameter_and_input(name):
     config = ma.load_config("sam2.1_hiera_t")
-    rng = np.random.default_rng(1)
-    weights = random_weights(config, rng)
-    inputs = draw_inputs(config, seed=2, memories=2, pointers=3, grid=grid)
-    truth = ma.load(config, weights=weights, dtype="float64")(*(np.float64(a) for a in inputs[:4]), *inputs[4:])
-    call = contenders._call_of_peer(contenders.build_peer(config, weights, grid).double())
-    with torch.inference_mode():
-        result = call(*(torch.from_numpy(np.float64(array)) for array in inputs[:4]), *inputs[4:]).numpy()
-    assert error(result, truth) <= bound("float32", 20)
-
-
-@pytest.mark.parametrize(
-    ("change", "setting"),
-    [
-        ({"activation": "glu"}, "activation"),
-        ({"pos_enc_at_attn": True}, "pos_enc_at_attn"),
-        ({"pos_enc_at_cross_attn_keys": False}, "pos_enc_at_cross_attn_keys"),
-        ({"pos_enc_at_cross_attn_queries": True}, "pos_enc_at_cross_attn_queries"),
-    ],
-)
-def test_a_layer_that_the_peer_cannot_express_is_named(change, setting):
-    pytest.importorskip("transformers")
-    refuses(lambda layer: layer.model_copy(update=change), setting)
-
-
-@pytest.mark.parametrize(
-    ("change", "setting"),
-    [({"rope_theta": 100.0}, "rope_theta"), ({"rotary": False}, "rotary"), ({"num_heads": 2}, "num_heads")],
-)
-@pytest.mark.parametrize("part", ["self_attention", "cross_attention"])
-def test_an_attention_that_the_peer_cannot_express_is_named(part, change, setting):
-    pytest.importorskip("transformers")
-    refuses(lambda layer: layer.model_copy(update={part: getattr(layer, part).model_copy(update=change)}), setting)
-
-
-def refuses(changed, setting):
-    config = ma.load_config("sam2.1_hiera_t")
-    network = config.memory_attention
-    network = network.model_copy(update={"layer": changed(network.layer)})
-    with pytest.raises(ValueError, match=f"knows no other {setting}"):
-        contenders.build_peer(config.model_copy(update={"memory_attention": network}), {}, (4, 4))
+    pytest.importorskip("transformers" if name != "sam2" else "iopath")
+    contender = build_contender(name, config, ma.draw_weights(config), Case(2, 1, 4), SETTING)
+    kept = []
+    contender.native = lambda array: kept.append(torch.from_numpy(array)) or kept[-1]
+    one_frame(contender, draw_inputs(config, memories=2, grid=(4, 4)), gradients=True)()
+    curr, memory, *rest = kept
+    assert all(tensor.grad.abs().max() > 0 for tensor in (curr, memory))
+    assert all(tensor.grad is None for tensor in rest)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def growth(memory):
             "objects": 1,
             "grid": g,
             "frames": 1,
+            "gradients": False,
             "contenders": {"fast": row(m * g, 3.0 if memory else None)},
         }
         for m, g in sizes
@@ -34,6 +35,7 @@ def test_the_plot_shows_both_growths(memory):
     figure = draw_growth(growth(memory))
     assert len(figure.axes) == (4 if memory else 2)
     by_memory, by_grid = figure.axes[:2]
+    assert len(by_memory.lines) == 1
     np.testing.assert_array_equal(by_memory.lines[0].get_xydata(), [[1, 8], [2, 16]])
     np.testing.assert_array_equal(by_grid.lines[0].get_xydata(), [[8, 16], [12, 24]])
     assert by_memory.get_ylabel() == "seconds"

@@ -137,6 +137,18 @@ def test_a_circle_of_containers_and_what_doubles_end_soon(tmp_path):
             ma.load_config(path)
 
 
+@pytest.mark.parametrize("length", [60, 150])
+def test_a_chain_is_followed_so_far_and_no_further(length):
+    """A value leads to the next at two levels each: a hundred of them are followed."""
+    document = {"a0": 7} | {f"a{i}": f"${{a{i - 1}}}" for i in range(1, length)}
+    found = Interpolations(document)
+    if length == 60:
+        assert found.resolve(f"${{a{length - 1}}}", ("x",)) == 7
+    else:
+        with pytest.raises(ValueError, match="further than is followed"):
+            found.resolve(f"${{a{length - 1}}}", ("x",))
+
+
 def test_no_more_than_a_stated_number_of_values_is_resolved(monkeypatch):
     monkeypatch.setattr("memory_attention.configs.interpolation.MAX_STEPS", 500)
     document = {"a0": 1} | {f"a{i}": [f"${{a{i - 1}}}"] * 2 for i in range(1, 60)}

@@ -64,6 +64,12 @@ def test_aliases_count_as_what_they_stand_for(tree, spare, tmp_path_factory):
                 read_yaml(path)
 
 
+def test_no_config_is_two_hundred_levels_deep(write):
+    """Far below what Python's own recursion takes."""
+    with pytest.raises(ValueError, match="levels deep"):
+        read_yaml(write("[" * 200 + "1" + "]" * 200))
+
+
 @given(depth=st.integers(MAX_DEPTH - 2, MAX_DEPTH + 2), kinds=st.lists(st.booleans(), min_size=1, max_size=5))
 def test_depth(depth, kinds, tmp_path_factory):
     text = "1"

@@ -5,8 +5,9 @@ from hypothesis import Phase, given, settings
 
 from cases import cases
 from checks import check_equivalence, check_off_the_fast_path
-from faults import FAULTS, FAULTS_OFF_THE_FAST_PATH, planted
+from faults import FAULTS, FAULTS_IN_MEMORY_SPACE, FAULTS_OFF_THE_FAST_PATH, planted
 from golden import check_golden
+from memory_attention.accelerated import axial
 
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 
@@ -23,9 +24,18 @@ def off_the_fast_path(case):
     check_off_the_fast_path(case)
 
 
+@settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=40)
+@given(case=cases())
+def in_memory_space(case):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(axial, "TILE_SIDE", 2)
+        check_equivalence(case, "accelerated", "cpu", "float64", "axial", memory_space=True)
+
+
 def test_without_a_fault_all_is_well():
     equivalence()
     off_the_fast_path()
+    in_memory_space()
     check_golden("reference")
     check_golden("accelerated")
 
@@ -41,6 +51,12 @@ def test_a_fault_in_one_backend_is_caught_by_equivalence(fault, package):
 def test_a_fault_off_the_fast_path_is_caught_there(fault):
     with planted(fault, "accelerated"), pytest.raises(AssertionError):
         off_the_fast_path()
+
+
+@pytest.mark.parametrize("fault", FAULTS_IN_MEMORY_SPACE, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_fault_in_memory_space_is_caught_there(fault):
+    with planted(fault, "accelerated"), pytest.raises(AssertionError):
+        in_memory_space()
 
 
 @each_fault

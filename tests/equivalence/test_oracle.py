@@ -6,7 +6,7 @@ import torch
 
 import memory_attention as ma
 from cases import random_weights
-from memory_attention.benchmarks.contenders import build_peer
+from memory_attention.benchmarks.peers import build_peer
 from memory_attention.inputs import draw_inputs
 from memory_attention.tolerances import bound
 

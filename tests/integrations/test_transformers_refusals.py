@@ -31,7 +31,12 @@ class Other(sam2.Sam2VideoMemoryAttention):
 
 
 def other(model):
-    model.memory_attention = Other(model.memory_attention.config)
+    model.memory_attention = Other(config_of(model))
+
+
+def config_of(model):
+    """In early transformers 5 only the attentions have it."""
+    return layers(model)[0].self_attn.config
 
 
 def layers(model):
@@ -39,7 +44,7 @@ def layers(model):
 
 
 def set_in_config(**settings):
-    return lambda model: vars(model.memory_attention.config).update(settings)
+    return lambda model: vars(config_of(model)).update(settings)
 
 
 BAD = {
@@ -48,16 +53,13 @@ BAD = {
         memory_attention_num_attention_heads=8, memory_attention_hidden_size=36
     ),
     "has 2 heads, expected 4 by memory_attention_num_attention_heads": lambda model: [
-        setattr(model.memory_attention.config, "memory_attention_num_attention_heads", 4),
+        setattr(config_of(model), "memory_attention_num_attention_heads", 4),
         setattr(
             model.memory_attention,
             "rotary_emb",
-            sam2.Sam2VideoVisionRotaryEmbedding(model.memory_attention.config),
+            sam2.Sam2VideoVisionRotaryEmbedding(config_of(model)),
         ),
     ],
-    "inv_freq is not of rope_theta 500.0 and 8 channels": set_in_config(memory_attention_num_attention_heads=4),
-    "inv_freq is not of rope_theta 90.0": set_in_config(rope_parameters={"rope_theta": 90.0}),
-    "position_ids is not the grid": set_in_config(memory_attention_rope_feat_sizes=[9, 4]),
     "has 2 layers, expected 3": set_in_config(memory_attention_num_layers=3),
     "maps 128 channels to 40, expected 128 to 44 by": set_in_config(memory_attention_feed_forward_hidden_size=44),
     r"layers.1.cross_attn_image.k_proj maps 60 channels to 32, expected 64 to 32": lambda model: setattr(
@@ -76,6 +78,16 @@ BAD = {
         model, "memory_attention", torch.compile(model.memory_attention, backend="eager")
     ),
 }
+
+# Early transformers 5 keep a table of rotations, and neither of these buffers.
+if hasattr(holder().memory_attention, "position_ids"):
+    BAD |= {
+        "inv_freq is not of rope_theta 500.0 and 8 channels": set_in_config(
+            memory_attention_num_attention_heads=4
+        ),
+        "inv_freq is not of rope_theta 90.0": set_in_config(rope_parameters={"rope_theta": 90.0}),
+        "position_ids is not the grid": set_in_config(memory_attention_rope_feat_sizes=[9, 4]),
+    }
 
 
 @pytest.mark.parametrize("message", BAD)

@@ -9,9 +9,12 @@ import pytest
 from matplotlib import colormaps
 
 import memory_attention as ma
+from memory_attention.looks import Look
 from memory_attention.pictures.explorer import explore
+from memory_attention.recording import Recording
 from memory_attention.tracker import Tracker, initial_weights
 from memory_attention.tracker.evaluation import held_out_clip
+from memory_attention.tracker.recorded import record_steps
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
@@ -30,12 +33,17 @@ def tracked():
     return tracker, clip, steps
 
 
+def page_of(tracker, frames, masks, steps, chosen, title, names=()):
+    """The page of these frames of a tracked video."""
+    recording = record_steps(tracker.attention, steps, chosen, names)
+    return explore(recording.add_images(frames, masks), title, names=names)
+
+
 @pytest.fixture(scope="module")
 def page_path(tracked, tmp_path_factory) -> Path:
     tracker, clip, steps = tracked
     path = tmp_path_factory.mktemp("explorer") / "explorer.html"
-    page = explore(tracker.attention, clip.frames, clip.masks[:, 0], steps, [2, 4], "A </script> title & more")
-    page.save(path)
+    page_of(tracker, clip.frames, clip.masks[:, 0], steps, [2, 4], "A </script> title & more").save(path)
     return path
 
 
@@ -56,7 +64,7 @@ def page(browser, page_path):
     trouble = []
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("request", lambda request: request.url.startswith(("file:", "data:")) or trouble.append(request.url))
-    page.goto(page_path.as_uri())
+    go_to(page, page_path)
     yield page
     page.close()
     assert not trouble
@@ -93,8 +101,22 @@ def check_heat(page, tracked, frame, layer, kind, row, column, index=0):
         assert np.any(np.all(near == colour, axis=1)), (colour, level)
 
 
+def go_to(page, path):
+    page.goto(path.as_uri())
+    wait(page)
+
+
 def choose(page, name, value):
     page.locator(f"input[name={name}][value='{value}']").check(force=True)
+    wait(page)
+
+
+def wait(page):
+    """Until what is chosen is drawn: the page unpacks it first."""
+    chosen = """["object", "frame", "layer", "kind"].map(name => state[name]).join()"""
+    page.wait_for_function(
+        f"document.body.dataset.drawn === {chosen} && document.getElementById('now').dataset.row"
+    )
 
 
 @pytest.mark.parametrize("kind", ["cross", "self"])
@@ -119,6 +141,7 @@ def test_by_keyboard_alone(page, tracked):
         page.keyboard.press("Shift+Tab")
     assert page.evaluate("document.activeElement.name") == "frame"
     page.keyboard.press("ArrowLeft")
+    wait(page)
     for _ in range(3):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "now"
@@ -150,16 +173,16 @@ def pair(tracked):
 def test_every_object_can_be_asked(pair, browser, tmp_path):
     tracker, clip, steps = pair
     names = ["object 3", "object <7>"]
-    explore(
-        tracker.attention, clip.frames, clip.masks[:, :2], {2: steps[2], 4: steps[4]}, [2, 4], "Two", names, 1.75
-    ).save(tmp_path / "pair.html")
+    wide = np.repeat(clip.frames, 2, axis=2)[:, :112]
+    kept = {2: steps[2], 4: steps[4]}
+    page_of(tracker, wide, clip.masks[:, :2], kept, [2, 4], "Two", names).save(tmp_path / "pair.html")
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.goto((tmp_path / "pair.html").as_uri())
+    go_to(page, tmp_path / "pair.html")
     assert page.locator("#named").inner_text() == ": object 3, object <7>"
     swatches = page.eval_on_selector_all("#named .swatch", "all => all.map(i => i.style.background)")
     assert swatches == ["rgb(213, 94, 0)", "rgb(86, 180, 233)"]
     box = page.locator("#now").bounding_box()
-    assert box["width"] / box["height"] == pytest.approx(1.75, rel=0.01)
+    assert box["width"] / box["height"] == pytest.approx(256 / 112, rel=0.01)
     # The page starts on the first object.
     row, column = (int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column"))
     assert clip.masks[4, 0].reshape(16, 8, 16, 8)[row, :, column].any()
@@ -176,10 +199,36 @@ def test_of_many_objects_the_first_can_be_asked_and_all_are_named(tracked, brows
         masks[:, index, 20 * index : 20 * index + 15, 30:60] = True
     steps = list(tracker.follow(clip.frames[:2], masks[0]))
     page = browser.new_page()
-    explore(tracker.attention, clip.frames[:2], masks, steps, [1], "Many").save(tmp_path / "many.html")
-    page.goto((tmp_path / "many.html").as_uri())
+    page_of(tracker, clip.frames[:2], masks, steps, [1], "Many").save(tmp_path / "many.html")
+    go_to(page, tmp_path / "many.html")
     assert page.locator("#named").inner_text() == ": " + ", ".join(f"object {n}" for n in range(1, 7))
     assert page.locator("input[name=object]").count() == 4
+    page.close()
+
+
+def test_only_recorded_queries_can_be_asked(browser, tmp_path):
+    """Of a recording with a few queries, without pictures, of memories of unknown frames."""
+    rows = np.random.default_rng(3).random((1, 3, 2 * 24 + 4), np.float32)
+    rows /= rows.sum(axis=-1, keepdims=True)
+    look = Look(5, "cup", (4, 6), np.array([1, 9, 22]), {("cross", 2): rows}, 4, frame_known=False)
+    explore(Recording({"model": "Some"}, [look])).save(tmp_path / "few.html")
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    go_to(page, tmp_path / "few.html")
+    assert page.locator("#asked i").count() == 3
+    assert page.locator("#some").is_visible()
+    assert page.locator("#heading").inner_text() == "Call 5"
+    captions = [text.split(" of an")[0] for text in page.locator("figcaption").all_inner_texts()]
+    assert captions == ["memory 1,", "memory 2,"]
+    box = page.locator("#now").bounding_box()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.95 * box["height"])
+    place = [page.locator("#now").get_attribute(f"data-{name}") for name in ("row", "column")]
+    assert place == ["3", "4"]
+    widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
+    np.testing.assert_allclose(widths, 100 * rows[0, 2, :48].reshape(2, 24).sum(axis=1), rtol=1e-4)
+    page.keyboard.press("ArrowUp")
+    assert page.locator("#now").get_attribute("data-row") == "1"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#now").get_attribute("data-row") == "3"
     page.close()
 
 
@@ -187,7 +236,7 @@ def test_of_many_objects_the_first_can_be_asked_and_all_are_named(tracked, brows
 def test_text_is_readable_in_light_and_dark(browser, page_path, scheme):
     """Contrast of at least 4.5 : 1 between text and page, as the WCAG asks."""
     page = browser.new_page(color_scheme=scheme)
-    page.goto(page_path.as_uri())
+    go_to(page, page_path)
     style = "getComputedStyle(document.querySelector({}))"
     script = f"s => [{style.format('s')}.color, {style.format('`body`')}.backgroundColor]"
     for selector in ("h1", "p", "#said", "figcaption", "#legend"):
@@ -195,6 +244,22 @@ def test_text_is_readable_in_light_and_dark(browser, page_path, scheme):
         assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
     assert page.title() == "A </script> title & more"
     page.close()
+
+
+@pytest.mark.parametrize("width", [1200, 800, 400])
+def test_every_caption_is_one_line_and_says_its_frame(page, tracked, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    _, _, steps = tracked
+    frames = [f"frame {number}" for number in steps[4].memory_frames]
+    captions = page.locator("figcaption").all_inner_texts()
+    assert [caption.split("\n")[0] for caption in captions] == ["frame 0: prompt", *frames[1:]]
+    letter = "parseFloat(getComputedStyle(c).fontSize)"
+    sizes = f"all => all.map(c => [c.scrollWidth, c.clientWidth, c.clientHeight, {letter}])"
+    for needed, given, height, letter in page.eval_on_selector_all("figcaption", sizes):
+        assert needed <= given
+        assert height < 2 * letter
+    pointers = [text.split(":")[0] for text in page.locator("#pointers div").all_inner_texts()]
+    assert pointers == [f"frame {number}" for number in steps[4].pointer_frames]
 
 
 def luminance(colour):
@@ -205,7 +270,7 @@ def luminance(colour):
 
 def test_it_shows_in_a_notebook(page_path, tracked):
     tracker, clip, steps = tracked
-    explorer = explore(tracker.attention, clip.frames, clip.masks[:, 0], steps, [2], "title")
+    explorer = page_of(tracker, clip.frames, clip.masks[:, 0], steps, [2], "title")
     assert explorer._repr_html_().startswith("<iframe srcdoc=")
-    with pytest.raises(ValueError, match="show has frame 0, expected 1 to 4"):
-        explore(tracker.attention, clip.frames, clip.masks[:, 0], steps, [0], "title")
+    with pytest.raises(ValueError, match="show has frame 0, expected one that was tracked: 1, 2, 3, 4"):
+        page_of(tracker, clip.frames, clip.masks[:, 0], steps, [0], "title")

@@ -1,55 +1,133 @@
-"""The data in the explorer's page, without a browser: whose memories, queries and outlines they are."""
+"""The data in the explorer's page, without a browser: whose memories, rows, shares and outlines they are."""
 
 import base64
 import io
 import json
-from types import SimpleNamespace
+import zlib
 
 import numpy as np
+import pytest
 from PIL import Image
 
-import memory_attention as ma
-from memory_attention.inputs import draw_inputs
+from memory_attention.looks import Look
 from memory_attention.pictures.explorer import explore
 from memory_attention.pictures.outlines import outlines
+from memory_attention.recording import Recording
 
-MODEL = ma.load("tiny")
 RNG = np.random.default_rng(2)
-FRAMES, MASKS = RNG.random((6, 20, 20, 3)), RNG.random((6, 3, 20, 20)) < 0.6
+GRID, TOKENS = (3, 5), 15
+QUERIES = np.array([2, 7, 11])
 
 
-def data_of(chosen):
-    """The page's data where frame 5 saw its memories out of their order, as when tracking backwards."""
-    seen = {number: draw_inputs(MODEL.config, seed=number, memories=2, pointers=1, objects=3) for number in (3, 5)}
-    looks = {
-        3: SimpleNamespace(frame=3, seen=seen[3], memory_frames=(0, 1), pointer_frames=(2,)),
-        5: SimpleNamespace(frame=5, seen=seen[5], memory_frames=(4, 0), pointer_frames=(1,)),
-    }
-    page = explore(MODEL, FRAMES, MASKS, looks, chosen, "title").page
+def rows(heads, keys, peak=3.0):
+    made = np.exp(peak * RNG.standard_normal((heads, len(QUERIES), keys))).astype(np.float32)
+    return made / made.sum(axis=-1, keepdims=True)
+
+
+def look(frame, name, memory_frames, pointer_frames):
+    """Two heads, two layers; a pointer has two tokens."""
+    keys = len(memory_frames) * TOKENS + 2 * len(pointer_frames)
+    both = {("cross", layer): rows(2, keys) for layer in (0, 3)} | {("self", 0): rows(2, TOKENS)}
+    pointers = 2 * len(pointer_frames)
+    return Look(frame, name, GRID, QUERIES, both, pointers, memory_frames, pointer_frames, prompted=(0,))
+
+
+@pytest.fixture
+def recording():
+    """Frame 5 saw its memories out of their order, as when tracking backwards; `b` is in one frame only."""
+    looks = [look(3, "a", (0, 1), (2,)), look(5, "a", (4, 0), (1, 6)), look(5, "b", (4, 0), (1,))]
+    made = Recording({"model": "Some"}, looks)
+    frames, masks = RNG.random((7, 20, 40, 3)), RNG.random((7, 3, 20, 40)) < 0.6
+    return made.add_images(frames, masks)
+
+
+def data_of(recording, **how):
+    page = explore(recording, **how).page
     # The data are the one line that is a JSON object.
-    start = page.index('{"title":')
-    return json.JSONDecoder().raw_decode(page[start:])[0], seen
+    return json.JSONDecoder().raw_decode(page[page.index('{"title":') :])[0]
 
 
-def test_memories_stay_in_the_order_of_their_tokens():
-    data, _ = data_of([3, 5])
-    assert [frame["memories"] for frame in data["frames"]] == [[0, 1], [4, 0]]
-    assert [frame["pointers"] for frame in data["frames"]] == [[2], [1]]
+def floats(text):
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def test_memories_stay_in_the_order_of_their_tokens(recording):
+    data = data_of(recording)
+    looks = [frame["looks"][0] for frame in data["frames"]]
+    assert [each["memories"] for each in looks] == [[0, 1], [4, 0]]
+    assert [each["pointers"] for each in looks] == [[2], [1, 6]]
+    assert [each["prompted"] for each in looks] == [[0], [0]]
     assert sorted(map(int, data["images"])) == [0, 1, 3, 4, 5]
+    assert data["aspect"] == 2
 
 
-def test_each_object_has_its_own_queries_and_keys():
-    data, seen = data_of([5])
-    traced = MODEL.trace(*seen[5])
-    for kind, part in (("self", "self_attn"), ("cross", "cross_attn_image")):
-        for index, given in enumerate(data["frames"][0][kind][0]):
-            for name, step in (("query", "q_rotated"), ("key", "k_rotated")):
-                numbers = np.frombuffer(base64.b64decode(given[name]), "<f4")
-                np.testing.assert_array_equal(numbers, traced[f"layers.0.{part}.{step}"][index].ravel())
+def test_each_object_has_its_own_rows(recording):
+    data = data_of(recording, frames=[5])
+    for index, name in enumerate("ab"):
+        packed, true = data["frames"][0]["looks"][index], recording.look(5, name)
+        assert packed["queries"] == QUERIES.tolist()
+        assert {
+            (kind, int(layer)) for kind, layers in packed["rows"].items() for layer in layers
+        } == true.rows.keys()
+        for (kind, layer), heads in true.rows.items():
+            found, row = packed["rows"][kind][str(layer)], heads.mean(axis=0)
+            top = floats(found["top"])
+            np.testing.assert_array_equal(top, row.max(axis=1))
+            heat = np.frombuffer(zlib.decompress(base64.b64decode(found["heat"])), np.uint8).reshape(row.shape)
+            assert np.abs(heat / 255 * top[:, None] - row).max() <= 0.5001 / 255 * top.max()
+            frames, pointers = true.cut(row) if kind == "cross" else ([row], [])
+            shares = np.stack([part.sum(axis=1) for part in (*frames, *pointers)], axis=1)
+            np.testing.assert_array_equal(floats(found["shares"]).reshape(shares.shape), shares)
 
 
-def test_every_object_is_outlined():
-    data, _ = data_of([3, 5])
-    for number, picture in data["outlines"].items():
+def test_an_object_that_did_not_look_has_nothing(recording):
+    data = data_of(recording)
+    assert [object["name"] for object in data["objects"]] == ["a", "b", "object 3"]
+    assert data["frames"][0]["looks"][1] is None
+    assert data["asked"] == 2
+
+
+def test_every_object_is_outlined(recording):
+    for number, picture in data_of(recording)["outlines"].items():
         decoded = Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2])))
-        np.testing.assert_array_equal(np.asarray(decoded), outlines(MASKS[int(number)]))
+        np.testing.assert_array_equal(np.asarray(decoded), outlines(recording.masks[int(number)]))
+
+
+def test_a_frame_that_was_not_recorded_is_named(recording):
+    with pytest.raises(ValueError, match="frame 4 was not recorded, expected one of 3, 5"):
+        explore(recording, frames=[4])
+    with pytest.raises(ValueError, match="frames has none, expected some of those that were recorded: none"):
+        explore(Recording())
+
+
+def test_a_page_of_sixteen_frames_is_small():
+    """Full size, rows that are as hard to pack as any; the shares stay exact."""
+    grid, memories, pointers = (64, 64), tuple(range(7)), tuple(range(7))
+    size = len(memories) * 4096 + 4 * len(pointers)
+    shared = RNG.random((1, 5, size), np.float32)
+    shared /= shared.sum(axis=-1, keepdims=True)
+    looks = [
+        Look(
+            number,
+            "a",
+            grid,
+            np.arange(5),
+            {("cross", layer): shared for layer in range(4)},
+            28,
+            memories,
+            pointers,
+        )
+        for number in range(16)
+    ]
+    page = explore(Recording({}, looks)).page
+    assert len(page) < 10_000_000
+    data = data_of(Recording({}, looks))["frames"][9]["looks"][0]
+    assert data["grid"] == [64, 64]
+    assert data["drawn"] == [32, 32]
+    packed = data["rows"]["cross"]["2"]
+    shares = floats(packed["shares"]).reshape(5, 14)
+    np.testing.assert_array_equal(shares[:, :7], shared[0, :, :-28].reshape(5, 7, 4096).sum(axis=-1))
+    heat = np.frombuffer(zlib.decompress(base64.b64decode(packed["heat"])), np.uint8).reshape(5, -1)
+    top = floats(packed["top"])
+    cells = shared[0, :, : 7 * 4096].reshape(5, 7, 32, 2, 32, 2).mean(axis=(3, 5)).reshape(5, -1)
+    assert np.abs(heat[:, : 7 * 1024] / 255 * top[:, None] - cells).max() <= 0.5001 / 255 * top.max()

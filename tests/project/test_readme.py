@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 from memory_attention import cli
+from memory_attention.benchmarks.cases import Case
+from memory_attention.benchmarks.floor import needed
+from memory_attention.benchmarks.markdown import contenders_tables, kept_keys_text, speed_table
+from memory_attention.configs import load_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,58 +68,32 @@ def test_the_figures_are_those_of_the_committed_results():
     ]
 
 
-SHOWN = [
-    "64×64, 1 memory, 1 object",
-    "64×64, 7 memories, 1 object",
-    "64×64, 1 memory, 3 objects",
-    "64×64, 7 memories, 3 objects",
-    "64×64, video of 16 frames, 1 object",
-    "16×16, 1 memory, 1 object",
-    "32×32, 7 memories, 1 object",
-    "48×48, 7 memories, 1 object",
-    "96×96, 7 memories, 1 object",
-]
-
-
-def measured():
-    cases = json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text())["cases"]
-    return {case["name"]: case["contenders"] for case in cases}
-
-
-def speed_table():
-    """The README's table as the committed result has it."""
-    lines = [
-        "| float32, two cores | against `transformers` | our plain path | the floor's rate | MB, theirs |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name in SHOWN:
-        fast, plain, peer = (measured()[name][who] for who in ("fast", "plain", "transformers"))
-        times = f"{fast['times_faster_than_peer']:.2f} × ({fast['least']:.2f} to {fast['most']:.2f})"
-        memory = f"{fast['peak_mb']:.0f}, {peer['peak_mb']:.0f}" if "peak_mb" in fast else ""
-        ratio = plain["time"] / fast["time"]
-        lines.append(f"| {name} | {times} | {ratio:.2f} × | {fast['share_of_floor']:.0%} | {memory} |")
-    return "\n".join(lines)
-
-
-def speed_text():
-    """The README's sentences on the other contenders, likewise."""
-    full = measured()["64×64, 7 memories, 1 object"]
-    peer = full["transformers"]
-    reference, textbook = (full[who]["time"] / peer["time"] for who in ("reference", "textbook"))
-    kept = json.loads((ROOT / "benchmarks" / "results" / "kept_keys.json").read_text())
-    saved = kept["share_of_a_frame_saved"]
-    ours, theirs = full["fast"]["error"], peer["error"]
-    return (
-        f"On a frame with seven memories the NumPy reference takes {reference:.2f} × the time of `transformers`, "
-        f"and the textbook formula {textbook:.2f} ×. Root mean square errors against the reference in float64: "
-        f"ours {ours:.2e}, theirs {theirs:.2e}. Keeping every frame's rotated keys for the next frame would save "
-        f"{saved['median']:.1%} of a frame for {kept['megabytes_kept']:.0f} MB more; it is not done."
-    )
-
-
 def test_the_speed_is_that_of_the_committed_results():
-    assert speed_table() in README
-    assert speed_text() in " ".join(README.split())
+    speed, kept = (
+        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+        for name in ("speed", "kept_keys")
+    )
+    shown = README.split("<!-- figures: benchmarks/results/speed.json -->\n")[1]
+    assert shown.startswith(speed_table(speed) + "\n\n")
+    tables = contenders_tables(speed)
+    assert len(tables) == 2
+    assert all(f"\n\n{table}\n\n" in shown for table in tables)
+    assert kept_keys_text(kept) in " ".join(shown.split())
+
+
+def test_what_many_objects_save_is_counted():
+    config = load_config("sam2.1_hiera_t")
+
+    def saved(memories, objects):
+        alone, together = (needed(config, Case(memories, count, 64)) for count in (1, objects))
+        return f"{1 - together / (objects * alone):.0%}"
+
+    few, many = ([saved(memories, objects).rstrip("%") for objects in (3, 8)] for memories in (7, 1))
+    text = (
+        f"with {few[0]} to {few[1]}% fewer operations at seven memories, {many[0]} to {many[1]}% at one, "
+        "for 3 to 8 objects."
+    )
+    assert text in " ".join(README.split())
 
 
 def test_the_committed_results_reach_what_the_tracker_must_reach():

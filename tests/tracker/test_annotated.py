@@ -9,8 +9,8 @@ import pytest
 import memory_attention as ma
 from command_line import run
 from memory_attention.tracker import evaluation, initial_weights, read_annotated
-from memory_attention.tracker.data import Clip
 from memory_attention.tracker.evaluation import evaluate_clip, iou, mean
+from memory_attention.tracker.learning.data import Clip
 from memory_attention.tracker.weights import write_tracker
 
 pytest.importorskip("skimage", reason="the untrained weights look at clips made of photographs")

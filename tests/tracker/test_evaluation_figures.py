@@ -10,7 +10,7 @@ from cases import seeds
 from memory_attention.configs import load_config
 from memory_attention.inputs import Inputs
 from memory_attention.tracker import evaluation
-from memory_attention.tracker.data import Clip
+from memory_attention.tracker.learning.data import Clip
 from memory_attention.tracker.loop import Step
 
 CONFIG = load_config("tiny")

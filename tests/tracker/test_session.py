@@ -222,20 +222,38 @@ def test_a_step_that_fails_is_not_half_remembered(monkeypatch):
     session.add_frame(FRAMES[0])
     for name, mask in zip(("ball", "cat"), MASKS, strict=False):
         session.prompt(name, mask)
-    look, calls = TRACKER.look, []
+    remembered, calls = TRACKER._remembered, []
 
     def fail_the_second_time(*words, **named):
         calls.append(words)
         if len(calls) == 2:
             raise MemoryError
-        return look(*words, **named)
+        return remembered(*words, **named)
 
-    monkeypatch.setattr(TRACKER, "look", fail_the_second_time)
+    monkeypatch.setattr(TRACKER, "_remembered", fail_the_second_time)
     with pytest.raises(MemoryError):
         session.add_frame(FRAMES[1])
     assert session.frames == (0,)
     tracked = session.add_frame(FRAMES[1])
     assert (tracked.frame, list(tracked.steps)) == (1, ["ball", "cat"])
+
+
+@pytest.mark.parametrize("backend", ["reference", "accelerated"])
+def test_objects_that_see_equally_long_memories_are_one_batch(backend):
+    tracker, given = Tracker(CONFIG, WEIGHTS, backend, device="cpu"), []
+    attention = tracker.attention
+    tracker.attention = lambda **inputs: given.append(inputs["memory"].shape[1]) or attention(**inputs)
+    together, alone = tracker.start(), tracker.start()
+    for session in (together, alone):
+        session.add_frame(FRAMES[0])
+        session.prompt("ball", MASKS[0])
+    together.prompt("cat", MASKS[1])
+    together.add_frame(FRAMES[1])
+    together.prompt("late", MASKS[2])
+    found = together.add_frame(FRAMES[2])
+    assert given == [2, 2, 1]
+    alone.add_frame(FRAMES[1])
+    assert_same(found.steps["ball"], alone.add_frame(FRAMES[2]).steps["ball"])
 
 
 def test_tracking_starts_at_the_first_prompt_and_backwards_at_the_last():

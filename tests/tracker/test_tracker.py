@@ -5,7 +5,7 @@ import pytest
 
 from memory_attention.configs import load_config
 from memory_attention.tracker import Step, Tracker, initial_weights, make_clip
-from memory_attention.tracker.photographs import HELD_OUT
+from memory_attention.tracker.learning.photographs import HELD_OUT
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 

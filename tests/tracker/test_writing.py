@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from memory_attention.pictures.colours import OBJECTS, channels
-from memory_attention.tracker.frames import array_frames
-from memory_attention.tracker.masks import Objects, davis_palette, read_mask
-from memory_attention.tracker.resizing import resize_logits
+from memory_attention.tracker.media.frames import array_frames
+from memory_attention.tracker.media.masks import Objects, davis_palette, read_mask
+from memory_attention.tracker.media.resizing import resize_logits
 from memory_attention.tracker.tracked import TrackedVideo
 from memory_attention.tracker.writing import check_own_masks, label_image, whole_folder, write_masks
 
@@ -90,6 +90,19 @@ def test_names_of_frames_are_kept(tracked, tmp_path):
     ]
 
 
+def first_of_overlay(folder, kind, frames):
+    """The first frame of an overlay, which has that many."""
+    if kind == "gif":
+        with Image.open(folder / "overlay.gif") as image:
+            assert image.n_frames == frames
+            return np.asarray(image.convert("RGB"))
+    from memory_attention.tracker.media.clips import read_clip
+
+    found = list(read_clip(folder / "overlay.mp4"))
+    assert len(found) == frames
+    return found[0]
+
+
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_the_overlay_shows_every_object_in_its_colour(tracked, tmp_path, monkeypatch, kind):
     if kind == "gif":
@@ -98,20 +111,31 @@ def test_the_overlay_shows_every_object_in_its_colour(tracked, tmp_path, monkeyp
         pytest.skip("needs PyAV")
     tracked.source = array_frames("video", np.zeros((FRAMES, HEIGHT, WIDTH, 3), np.uint8))
     assert f"overlay.{kind}" in write_masks(tracked, tmp_path, images=True)
-    if kind == "gif":
-        with Image.open(tmp_path / "overlay.gif") as image:
-            assert image.n_frames == FRAMES
-            first = np.asarray(image.convert("RGB"))
-    else:
-        from memory_attention.tracker.clips import read_clip
+    first = first_of_overlay(tmp_path, kind, FRAMES)
+    # Seven times as large is the largest that READABLE has room for.
+    assert first.shape == (7 * HEIGHT, 7 * WIDTH, 3)
+    for (row, column), colour in (((10, 18), OBJECTS[0]), ((30, 50), OBJECTS[1])):
+        square = first[7 * row + 1 : 7 * row + 6, 7 * column + 1 : 7 * column + 6].reshape(-1, 3)
+        np.testing.assert_allclose(square, np.tile(0.4 * np.array(channels(colour)), (25, 1)), atol=25)
+    assert first[14:, :14].max() < 40
 
-        found = list(read_clip(tmp_path / "overlay.mp4"))
-        assert len(found) == FRAMES
-        first = found[0]
-    assert first.shape == (HEIGHT, WIDTH, 3)
-    for place, colour in (((10, 18), OBJECTS[0]), ((30, 50), OBJECTS[1])):
-        np.testing.assert_allclose(first[place], 0.4 * np.array(channels(colour)), atol=25)
-    assert first[2:, :2].max() < 40
+
+@pytest.mark.parametrize(("side", "larger"), [(256, 512), (300, 300), (700, 700)])
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_the_overlay_has_the_frames_size_or_more(tracked, tmp_path, monkeypatch, kind, side, larger):
+    if kind == "gif":
+        monkeypatch.setattr("memory_attention.tracker.writing.find_spec", lambda name: None)
+        larger = min(larger, 512)
+    elif not find_spec("av"):
+        pytest.skip("needs PyAV")
+    tracked.frames, tracked.logits = tracked.frames[:1], []
+    tracked.source = array_frames("video", np.zeros((1, side // 2, side, 3), np.uint8))
+    tracked.given = Objects(np.ones((2, side // 2, side), bool), LABELS)
+    write_masks(tracked, tmp_path, images=True)
+    first = first_of_overlay(tmp_path, kind, 1)
+    assert first.shape == (larger // 2, larger, 3)
+    with np.load(tmp_path / "masks.npz") as arrays:
+        assert arrays["masks"].shape[2:] == (side // 2, side)
 
 
 def test_what_fails_leaves_nothing_and_keeps_what_was_there(tracked, tmp_path):

@@ -1,0 +1,77 @@
+"""The weights before training."""
+
+import numpy as np
+import pytest
+
+from memory_attention.configs import load_config
+from memory_attention.tracker import initial_weights
+from memory_attention.tracker.learning.initial import check_trainable
+from memory_attention.tracker.weights import tracker_shapes
+
+CONFIG = load_config("tracker")
+
+
+def test_initial_weights_are_all_there_and_drawn_by_the_seed():
+    weights = initial_weights(CONFIG, seed=0)
+    assert {name: array.shape for name, array in weights.items()} == tracker_shapes(CONFIG)
+    assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
+    again = initial_weights(CONFIG, seed=0)
+    assert all(np.array_equal(weights[name], again[name]) for name in weights)
+
+
+def with_width(width, memory):
+    """The config with tokens `width` wide and memories `memory` wide."""
+    layer = CONFIG.memory_attention.layer
+    attentions = {
+        "self_attention": layer.self_attention.model_copy(update={"embedding_dim": width}),
+        "cross_attention": layer.cross_attention.model_copy(update={"embedding_dim": width, "kv_in_dim": memory}),
+    }
+    layer = layer.model_copy(update={"d_model": width, **attentions})
+    network = CONFIG.memory_attention.model_copy(update={"d_model": width, "layer": layer})
+    return CONFIG.model_copy(update={"memory_attention": network})
+
+
+def with_bank(**changes):
+    return CONFIG.model_copy(update={"memory_bank": CONFIG.memory_bank.model_copy(update=changes)})
+
+
+def with_network(**changes):
+    return CONFIG.model_copy(update={"memory_attention": CONFIG.memory_attention.model_copy(update=changes)})
+
+
+def with_cross_attention(**changes):
+    cross = CONFIG.memory_attention.layer.cross_attention.model_copy(update=changes)
+    return with_network(layer=CONFIG.memory_attention.layer.model_copy(update={"cross_attention": cross}))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        *((with_width(60, width), rf"kv_in_dim is {width}, .* from 8 to 60") for width in (4, 5, 6, 10, 15, 30)),
+        (with_bank(num_maskmem=0), "num_maskmem is 0, expected 1 or more"),
+        (with_bank(directly_add_no_mem_embed=False), "directly_add_no_mem_embed is False, expected True"),
+        (with_bank(use_memory_selection=True), "use_memory_selection is True, expected False"),
+        (with_network(batch_first=False), "batch_first is False, expected True"),
+        (with_cross_attention(rope_k_repeat=False), "rope_k_repeat is False, expected True"),
+        (with_cross_attention(downsample_rate=4), "kv_in_dim is 32, .* from 8 to 20"),
+        (CONFIG.model_copy(update={"image_size": 256}), "image_size is 256, expected 128"),
+        (CONFIG.model_copy(update={"backbone_stride": 1}), "backbone_stride is 1, expected a multiple of 2"),
+    ],
+)
+def test_what_cannot_be_trained_is_named(config, words):
+    with pytest.raises(ValueError, match=f"cannot be trained: {words}"):
+        check_trainable(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(with_width(60, width) for width in (12, 20, 60)),
+        with_width(64, 8),
+        with_bank(num_maskmem=1),
+        with_cross_attention(rope_k_repeat=False, rotary=False),
+    ],
+)
+def test_what_can_be_trained_has_weights_to_begin_with(config):
+    weights = initial_weights(config, seed=0)
+    assert {name: array.shape for name, array in weights.items()} == tracker_shapes(config)

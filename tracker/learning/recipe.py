@@ -1,0 +1,46 @@
+"""How a tracker is trained: the numbers from which every step follows."""
+
+import math
+from dataclasses import dataclass
+
+from ...rules.numbers import whole_number
+
+LEAST = {"seed": 0, "steps": 1, "frames": 2, "objects": 1, "span": 2, "warmup": 1, "average_over": 1}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the tracker is trained.
+
+    Each step has about so many `frames`, in fewer but longer clips from one equal part of the steps to the
+    next (`lengths`), and follows so many `objects` of each clip. Raises `TypeError` or `ValueError` naming the
+    number that does not fit.
+    """
+
+    config: str = "tracker"
+    seed: int = 0
+    steps: int = 2000
+    frames: int = 24
+    objects: int = 2
+    lengths: tuple[int, ...] = (2, 2, 4, 4, 8)
+    span: int = 16
+    learning_rate: float = 2e-3
+    warmup: int = 100
+    weight_decay: float = 0.03
+    average_over: int = 500
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            whole_number(getattr(self, name), name, least)
+        most = min(self.frames, self.span)
+        if not self.lengths or not all(2 <= length <= most for length in self.lengths):
+            raise ValueError(f"lengths is {self.lengths}, expected numbers from 2 to {most}, frames and span")
+
+    def length(self, step: int) -> int:
+        """Frames of the clips of a step."""
+        return self.lengths[step * len(self.lengths) // self.steps]
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step: a linear warm-up, then half a cosine down to a fiftieth."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.learning_rate * min(1, (step + 1) / self.warmup) * (0.02 + 0.98 * cosine)

@@ -1,0 +1,1 @@
+"""A user's frames and masks: read as people have them, and written so."""
