@@ -103,7 +103,10 @@ def test_of_two_equal_memories_the_rules_say_which(gatherer):
     kept["non_cond_frame_outputs"][2] = kept["non_cond_frame_outputs"][3]
     look = recorded(gatherer, (5, 0, 3, 4), (5, 0, 4), kept)
     assert look.memory_frames == (5, 0, 3, 4)
-    look = recorded(gatherer, (2, 1), (4,), kept)
+    kept["non_cond_frame_outputs"][1] = kept["non_cond_frame_outputs"][8]
+    look = recorded(gatherer, (5, 0, 8, 7), (7, 8), kept, track_in_reverse=True)
+    assert look.memory_frames == (5, 0, 8, 7)
+    look = recorded(gatherer, (2, 4), (4,), kept)
     assert (look.memory_frames, look.pointer_frames) == (None, None)
 
 
