@@ -52,11 +52,11 @@ class Recorder:
         self.recording, self.pointer_tokens = recording, pointer_tokens
         self._queries = check_queries(wishes.queries)
         self._layers = _layers(wishes.layers, num_layers)
-        self._frames = wishes.frames and {whole_number(frame, "frames") for frame in wishes.frames}
+        self._frames = None if wishes.frames is None else {whole_number(n, "frames") for n in _many(wishes.frames)}
         self._most = whole_number(wishes.most_queries, "most_queries", least=1)
         limit = largest() if wishes.memory_limit is None else wishes.memory_limit
         self._limit = whole_number(limit, "memory_limit", least=1)
-        self._calls = 0
+        self._calls = self._bytes = 0
         self._open: Call | None = None
 
     def begin(self, told: Told) -> None:
@@ -92,7 +92,7 @@ class Recorder:
         if call is None or not call.rows:
             return
         looks = call.looks(self.pointer_tokens)
-        needed = self.recording.nbytes + sum(look.nbytes for look in looks)
+        needed = self._bytes + sum(look.nbytes for look in looks)
         if needed > self._limit:
             self.recording.stopped = (
                 f"frame {call.frame} would make it {needed / 1e6:.3g} MB, more than memory_limit, "
@@ -105,6 +105,7 @@ class Recorder:
                 stacklevel=2,
             )
             return
+        self._bytes = needed
         self.recording.looks += looks
 
     def _tokens(self, call: "Call", grid: tuple[int, int]) -> Int[np.ndarray, " Q"] | None:
@@ -169,9 +170,8 @@ def _layers(layers: Any, num_layers: int) -> set[int]:
     """The layers to record, counted from the first; all of them where none are given."""
     if layers is None:
         return set(range(num_layers))
-    numbers = [layers] if not hasattr(layers, "__iter__") else list(layers)
     chosen = set()
-    for number in numbers:
+    for number in _many(layers):
         counted = whole_number(number, "layers", least=-num_layers)
         if counted >= num_layers:
             raise ValueError(f"layers has {counted}, expected {-num_layers} to {num_layers - 1}")
@@ -179,3 +179,8 @@ def _layers(layers: Any, num_layers: int) -> set[int]:
     if not chosen:
         raise ValueError("layers is empty, expected at least one")
     return chosen
+
+
+def _many(numbers: Any) -> list[Any]:
+    """Numbers, or the only one; a tensor or an array may hold them."""
+    return list(numbers) if hasattr(numbers, "__iter__") and getattr(numbers, "ndim", 1) else [numbers]

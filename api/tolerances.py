@@ -21,6 +21,9 @@ LARGEST = 0.3
 # One unit in the last place, relative to a number of that size.
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
+# How far a gradient in float64 may be from a slope that was measured, relative to the gradient's length.
+FINITE_DIFFERENCES = 1e-6
+
 
 def bound(dtype: str, largest_logit: float = 1.0) -> float:
     """The relative error allowed in `dtype` where the attention's logits reach `largest_logit`."""

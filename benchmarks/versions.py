@@ -19,7 +19,7 @@ from ..files import write_json
 from .gpu import RESULTS, run_suite
 from .gpu_needs import needed
 
-NEWEST = ("torch", "transformers", "onnxruntime")
+NEWEST = ("torch", "transformers")
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("python3.11", "torch==2.9.*", "transformers==5.1.*"),
     ("python3.11", *NEWEST),
@@ -29,7 +29,10 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
 """A Python, and packages as pip takes them; the models of video in transformers 5.0 do not run."""
 
 SUITE = ("tests/integrations", "tests/equivalence")
-OF_THE_SUITE = ("torch", "filelock", "transformers", "beartype", "hydra-core", "hypothesis", "pillow", "pytest")
+OF_THE_SUITE = (
+    *("torch", "filelock", "transformers", "onnx", "onnxruntime"),
+    *("beartype", "hydra-core", "hypothesis", "pillow", "pytest"),
+)
 SHOWN = ("torch", "transformers", "onnxruntime", "numpy")
 SECONDS = 1800.0
 FILE = RESULTS / "versions.json"

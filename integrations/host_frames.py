@@ -164,16 +164,14 @@ def _made(
 def last_found(outputs: Mapping[int, Any], frame: int, backwards: bool) -> np.ndarray | None:
     """The mask [h,w] of the nearest frame before this one, in the direction of tracking, that is not empty.
 
-    Where there is none before it, of the nearest after it; none where all are empty. Of several objects in one
-    output, the union.
+    Where there is none before it, its own of an earlier pass, or that of the nearest after it; none where all
+    are empty. Of several objects in one output, the union.
     """
     towards_past = -1 if backwards else 1
-    past_first = sorted(outputs, key=lambda number: ((frame - number) * towards_past <= 0, abs(frame - number)))
-    for number in past_first:
-        if number != frame:
-            mask = (outputs[number]["pred_masks"].detach() > 0).flatten(0, -3).any(dim=0).cpu().numpy()
-            if mask.any():
-                return mask
+    for number in sorted(outputs, key=lambda number: ((frame - number) * towards_past <= 0, abs(frame - number))):
+        mask = (outputs[number]["pred_masks"].detach() > 0).flatten(0, -3).any(dim=0).cpu().numpy()
+        if mask.any():
+            return mask
     return None
 
 

@@ -58,7 +58,8 @@ class Loop:
     What changes is in a bank, `new_bank()`, one for the objects of each video that are prompted together.
     The accelerated backend tracks in PyTorch on `device` (none: the GPU if there is one), every other one in
     NumPy. `weights` are those of `read_tracker`. With `forgetful` the memory holds only zeros: what the network
-    knows without it. Raises `ValueError` for a device that the backend has not.
+    knows without it. Raises `TypeError` or `ValueError` for weights that do not fit, or a device that the
+    backend has not.
     Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4.
     """
 
@@ -70,6 +71,8 @@ class Loop:
         forgetful: bool = False,
         device: str | None = None,
     ) -> None:
+        if not isinstance(config, Config):
+            raise TypeError(f"config is {type(config).__name__}, expected a Config, as of read_tracker")
         check_tracker(weights, config)
         own = {name: array for name, array in weights.items() if name.startswith("memory_attention.")}
         self.config = config

@@ -54,7 +54,7 @@ class Session:
         """Take the video's next frame, [S,S,3], uint8 or 0…1, and find every object in it."""
         check_image(image, self._next, self._loop.config.image_size)
         # A camera may write its next image where this one lies.
-        kept = np.array(image)
+        kept = np.array(np.asarray(image))
         tracked = self._track(self._next, kept, backwards=False)
         self._images[self._next] = kept
         self._next += 1
@@ -68,13 +68,14 @@ class Session:
         empty mask says that the object, prompted elsewhere, is not in this frame.
         Raises `TypeError` or `ValueError` for a mask that does not fit, or a frame that the session has not.
         """
+        _check_name(name)
         number = self._kept(self._next - 1 if frame is None else frame)
         bank = self._banks.get(name)
         elsewhere = bank is not None and bool({*bank.conditioning} - {number})
         given = check_prompt(mask, self._loop.config.image_size, may_be_empty=elsewhere)[None]
         bank = self._loop.new_bank() if bank is None else bank
         with self._loop.ops.inference():
-            encoded = self._encode(number, self._images[number])
+            encoded = self._encode(number, self._images[number], prompted=True)
             _, memory = self._loop.look(bank, number, encoded, self._loop.array(given))
         bank.remove(number)
         bank.add(number, **memory)
@@ -83,6 +84,7 @@ class Session:
 
     def remove(self, name: Hashable) -> None:
         """Let an object leave, with all its memories. Raises `ValueError` for one that is not there."""
+        _check_name(name)
         if name not in self._banks:
             known = ", ".join(map(repr, self._banks)) or "none yet"
             raise ValueError(f"name is {name!r}, expected an object of the session: {known}")
@@ -123,8 +125,8 @@ class Session:
         }
         return Tracked(frame, steps)
 
-    def _encode(self, frame: int, image: np.ndarray) -> Encoded:
-        checked = check_image(image, frame, self._loop.config.image_size)
+    def _encode(self, frame: int, image: np.ndarray, prompted: bool = False) -> Encoded:
+        checked = check_image(image, frame, self._loop.config.image_size, prompted)
         return self._loop.encode(self._loop.array(checked[None]))
 
     def _kept(self, frame: Any) -> int:
@@ -145,3 +147,10 @@ class Session:
         for name, bank in self._banks.items():
             bank.forget(oldest)
             self._prompts[name] = {n: mask for n, mask in self._prompts[name].items() if n >= oldest}
+
+
+def _check_name(name: Any) -> None:
+    try:
+        hash(name)
+    except TypeError:
+        raise TypeError(f"name is {name!r}, expected text, a number, or another name that can be hashed") from None

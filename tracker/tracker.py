@@ -42,7 +42,7 @@ class Tracker(Loop):
         size = self.config.image_size
         if isinstance(frames, Iterator):
             prompts = check_masks(masks, size)
-            images = (check_image(image, number, size) for number, image in enumerate(frames))
+            images = (check_image(image, number, size, number == 0) for number, image in enumerate(frames))
             return self.follow_batch((image[None] for image in images), prompts)
         whole, prompts = check_video(frames, masks, size)
         return self.follow_batch(whole[:, None], prompts)

@@ -60,10 +60,14 @@ def read_tracker(path: str | os.PathLike[str] = WEIGHTS) -> tuple[Config, Weight
 
 
 def check_tracker(weights: Mapping[str, Float[np.ndarray, "..."]], config: Config, where: str = "weights") -> None:
-    """Raise `ValueError` for a parameter of `config` that is missing, misshapen, or not finite, naming it."""
+    """Raise for a parameter of `config` that is missing, no array, misshapen, or not finite, naming it."""
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"{where} is {type(weights).__name__}, expected a mapping of names to arrays")
     for name, shape in tracker_shapes(config).items():
         if name not in weights:
             raise ValueError(f"{where}: missing parameter {name}")
+        if not hasattr(weights[name], "shape"):
+            raise TypeError(f"{where}: {name} is {type(weights[name]).__name__}, expected an array")
         if weights[name].shape != shape:
             raise ValueError(f"{where}: {name} has shape {weights[name].shape}, expected {shape}")
         if not np.isfinite(weights[name]).all():

@@ -50,7 +50,7 @@ def test_frames_that_are_not_as_many_as_the_tokens_are_unknown(memories, pointer
 
 
 def test_calls_of_which_nothing_is_said_are_counted():
-    recorder = made(frames=[1, 2], layers=-1)
+    recorder = made(frames=np.array([1, 2]), layers=np.int64(-1))
     for _ in range(3):
         call(recorder, objects=2)
     looks = recorder.recording.looks
@@ -114,6 +114,7 @@ def test_past_the_limit_what_is_there_stays():
         ({"layers": []}, ValueError, "layers is empty"),
         ({"layers": "all"}, TypeError, "layers is 'a', expected a whole number"),
         ({"frames": [1, 2.5]}, TypeError, "frames is 2.5, expected a whole number"),
+        ({"frames": "3"}, TypeError, "frames is '3', expected a whole number"),
         ({"most_queries": 0}, ValueError, "most_queries is 0, expected 1 or more"),
         ({"memory_limit": -1}, ValueError, "memory_limit is -1"),
     ],

@@ -1,5 +1,6 @@
 """The suite in environments of several versions: what was asked, what was there, what it said."""
 
+import ast
 import json
 import sys
 from pathlib import Path
@@ -77,7 +78,23 @@ def test_the_table_has_a_row_for_every_run():
     ]
 
 
-@pytest.mark.parametrize("word", ["torch", "transformers", "pytest", "hydra-core"])
+def test_what_the_suite_imports_is_installed():
+    """Each package that a test of the suite imports comes with what is installed."""
+    needs = {
+        need.partition(">=")[0].replace("-", "_") for need in versions.needed(of_the_suite=versions.OF_THE_SUITE)
+    }
+    own = {path.stem for path in (ROOT / "tests").glob("*.py")} | {"memory_attention", "tests"}
+    come_along = {"PIL", "hydra", "omegaconf", "jaxtyping"}
+    for folder in versions.SUITE:
+        for path in (ROOT / folder).rglob("*.py"):
+            nodes = ast.parse(path.read_text()).body
+            imported = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+            imported |= {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+            tops = {name.partition(".")[0] for name in imported} - own - come_along - sys.stdlib_module_names
+            assert tops <= needs, path
+
+
+@pytest.mark.parametrize("word", ["torch", "transformers", "pytest", "hydra-core", "onnx", "onnxruntime"])
 def test_what_the_suite_needs_is_installed(word):
     needs = versions.needed(of_the_suite=versions.OF_THE_SUITE)
     assert any(need.startswith(f"{word}>=") for need in needs)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from memory_attention.tracker import Session, Tracker
-from sessions import ACTIONS, BLIND, CONFIG, FEWER, FRAMES, MASKS, TRACKER, WEIGHTS, History, act
+from memory_attention.tracker import Session, Tracker  # noqa: E402
+from sessions import ACTIONS, BLIND, CONFIG, FEWER, FRAMES, MASKS, TRACKER, WEIGHTS, History, act  # noqa: E402
 
 
 @given(ACTIONS, st.sampled_from([None, 0, 1, 3]))
@@ -177,6 +177,18 @@ BAD = {
         TypeError,
         r"frames\[4\] has dtype",
     ),
+    "a name that is a list": (lambda s: s.prompt(["ball"], MASKS[1]), TypeError, "name is .*, expected text"),
+    "an object that is a list": (lambda s: s.remove(["ball"]), TypeError, "name is .*, expected text"),
+    "a tensor with gradients": (
+        lambda s: s.add_frame(torch.tensor(FRAMES[0], requires_grad=True)),
+        TypeError,
+        r"frames\[4\] is Tensor, expected an array",
+    ),
+    "an image that hides": (
+        lambda s: s.add_frame(np.ma.masked_array(FRAMES[0], FRAMES[0] > 0.5)),
+        TypeError,
+        r"frames\[4\] is MaskedArray",
+    ),
     "tracking from nowhere": (lambda s: s.track(0), ValueError, "frame is 0, expected one .* 1 to 3"),
 }
 
@@ -264,3 +276,13 @@ def test_tracking_starts_at_the_first_prompt_and_backwards_at_the_last():
     session.prompt("cat", MASKS[1], 2)
     assert [tracked.frame for tracked in session.track()] == [2, 3, 4, 5]
     assert [tracked.frame for tracked in session.track(backwards=True)] == [4, 3, 2, 1, 0]
+
+
+def test_a_prompted_frame_of_bytes_has_more_than_two_greys():
+    session = BLIND.start()
+    session.add_frame((FRAMES[0] > 0.5).astype(np.uint8))
+    with pytest.raises(ValueError, match=r"frames\[0\] has dtype uint8 and colours up to 1, expected up to 255"):
+        session.prompt("ball", MASKS[0])
+    session.add_frame((FRAMES[1] * 255).astype(np.uint8))
+    session.prompt("ball", MASKS[0])
+    assert session.objects == ("ball",)

@@ -95,6 +95,19 @@ def bad_inputs():
     yield "frames of different sizes", [frames[0], small], mask, ValueError, r"frames\[1\] has shape"
     yield "grey frames", frames[..., 0], mask, ValueError, r"frames\[0\] has shape"
     yield "whole numbers", frames.astype(np.int64), mask, TypeError, r"frames\[0\] has dtype"
+    yield "bytes of 0 and 1", frames.astype(np.uint8) + 1, mask, ValueError, r"frames\[0\] .* colours up to 1, exp"
+    yield (
+        "bytes one at a time",
+        iter(frames.astype(np.uint8) + 1),
+        mask,
+        ValueError,
+        r"frames\[0\] .* up to 1, exp",
+    )
+    yield "frames by number", dict(enumerate(frames)), mask, TypeError, "frames is dict"
+    yield "a number", np.array(3.0), mask, TypeError, "frames is ndarray"
+    yield "a ragged list", [[[1, 2], [3]], frames[1]], mask, TypeError, r"frames\[0\] is list"
+    yield "hidden colours", [np.ma.masked_array(frame, frame == 0) for frame in frames], mask, TypeError, "Masked"
+    yield "a hidden mask", frames, np.ma.masked_array(mask, mask), TypeError, "masks is MaskedArray"
     yield "colours to 255", frames + 255, mask, ValueError, "colours from"
     yield "colours that are no numbers", frames + np.nan, mask, ValueError, "colours from"
 
@@ -107,3 +120,22 @@ def bad_inputs():
 def test_bad_input_is_named(weights, frames, masks, error, message):
     with pytest.raises(error, match=message):
         Tracker(CONFIG, weights, "reference").track(frames, masks)
+
+
+def test_later_frames_may_be_nearly_black(weights, clip):
+    frames = (clip.frames * 255).astype(np.uint8)
+    frames[2] = frames[2] > 128
+    assert Tracker(CONFIG, weights, "accelerated").track(frames, clip.masks[0, 0]).shape[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "message"),
+    [
+        ("tracker", None, "config is str, expected a Config"),
+        (CONFIG, lambda weights: list(weights), "weights is list, expected a mapping"),
+        (CONFIG, lambda weights: weights | {"no_mem_embed": None}, "no_mem_embed is NoneType, expected an array"),
+    ],
+)
+def test_a_tracker_is_made_of_a_config_and_weights(weights, config, change, message):
+    with pytest.raises(TypeError, match=message):
+        Tracker(config, change(weights) if change else weights, "reference")

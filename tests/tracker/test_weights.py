@@ -32,7 +32,7 @@ def test_files_that_are_no_trackers_are_refused(tmp_path):
     [
         ({"more": np.zeros(50_000, np.float32)}, "extra parameter more"),
         ({"no_mem_embed": np.zeros(50_000, np.float32)}, "no_mem_embed has shape .50000,., expected"),
-        ({"no_mem_embed": np.zeros((1, 1, 64), np.int32)}, "no_mem_embed has dtype I32"),
+        ({"no_mem_embed": np.zeros((1, 1, 64), np.int32)}, "no_mem_embed has dtype int32"),
     ],
 )
 def test_a_tensor_that_does_not_belong_there_is_not_read(tmp_path, monkeypatch, change, message):
