@@ -183,4 +183,4 @@ def _layers(layers: Any, num_layers: int) -> set[int]:
 
 def _many(numbers: Any) -> list[Any]:
     """Numbers, or the only one; a tensor or an array may hold them."""
-    return list(numbers) if hasattr(numbers, "__iter__") and getattr(numbers, "ndim", 1) else [numbers]
+    return list(numbers) if hasattr(numbers, "__iter__") and getattr(numbers, "ndim", None) != 0 else [numbers]

@@ -81,6 +81,9 @@ def test_the_speed_is_that_of_the_committed_results():
     assert len(tables) == 2
     assert all(f"\n\n{table}\n\n" in shown for table in tables)
     assert kept_keys_text(kept) in " ".join(shown.split())
+    later = json.loads((ROOT / "benchmarks" / "results" / "speed_memory_space.json").read_text())
+    beside = README.split("<!-- figures: benchmarks/results/speed_memory_space.json -->\n")[1]
+    assert beside.startswith(contenders_tables(later)[0] + "\n\n")
 
 
 def test_what_many_objects_save_is_counted():
