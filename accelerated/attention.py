@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..configs.schema import check_head_widths
-from ..rules.contract import check_pointers
+from ..rules.contract import placed_tokens
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.record import Record, unrecorded
 from .kernels import axial_attention, scaled_dot_product_attention
@@ -172,8 +172,7 @@ class RoPEAttention(Attention):
     ) -> Places:
         """Every query and key has its place, but the last `num_k_exclude_rope` keys: each frame's are one grid."""
         height, width = grid_of(num_queries, grid, self.feat_sizes)
-        check_pointers(num_k_exclude_rope, num_keys)
-        frames = frames_of_keys(num_keys - num_k_exclude_rope, num_queries, self.rope_k_repeat)
+        frames = frames_of_keys(placed_tokens(num_k_exclude_rope, num_keys), num_queries, self.rope_k_repeat)
         return Places(height, width, frames, self.rope_theta)
 
     def _encode(

@@ -16,7 +16,7 @@ from .online_softmax import OnlineSoftmax, is_bounded, logit_scale, with_one
 from .position import Places, rotary_table_for, rotate
 from .threads import spread
 
-QUERY_BLOCK = 384
+QUERY_BLOCK = 320
 TILE_SIDE = 32
 """A tile is so many rows and columns of all frames: its logits stay in the cache between its two products."""
 

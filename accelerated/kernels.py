@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .axial import axial_attention as axial_on_cpu
+from . import axial
 from .position import Places
 from .tiles import tiled_attention
 from .tracing import fused_choice, is_traced
@@ -118,7 +118,7 @@ def axial_attention(
 ) -> Float[Tensor, "B H N K"]:
     """The means of memories with queries in memory space, by the kernel of the device: see `axial.py`."""
     if not query.is_cuda:
-        return axial_on_cpu(query, key_memory, value_memory, weight, bias, places)
+        return axial.axial_attention(query, key_memory, value_memory, weight, bias, places)
     # Triton is there on some machines only.
     from .axial_triton import axial_attention as axial_on_gpu
 

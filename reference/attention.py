@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..configs.schema import check_head_widths
-from ..rules.contract import check_pointers
+from ..rules.contract import placed_tokens
 from ..rules.grids import check_grid, frames_of_keys, grid_of
 from ..rules.memory_space import memory_space_saves
 from ..rules.record import Record, unrecorded
@@ -216,8 +216,7 @@ class RoPEAttention(Attention):
         batch, heads, num_keys, head_dim = key.shape
         num_queries = query.shape[-2]
         height, width = grid_of(num_queries, grid, self.feat_sizes)
-        check_pointers(num_k_exclude_rope, num_keys)
-        num_rotated = num_keys - num_k_exclude_rope
+        num_rotated = placed_tokens(num_k_exclude_rope, num_keys)
         frames = frames_of_keys(num_rotated, num_queries, self.rope_k_repeat)
 
         angles = rotary_angles(height, width, head_dim, self.rope_theta)

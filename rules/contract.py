@@ -57,12 +57,17 @@ def check_inputs(
         raise ValueError(
             f"memory has batch {memory.shape[batch_axis]}, expected the batch of curr, {curr.shape[batch_axis]}"
         )
-    check_pointers(num_obj_ptr_tokens, memory.shape[token_axis])
+    placed_tokens(num_obj_ptr_tokens, memory.shape[token_axis])
 
 
-def check_pointers(num_obj_ptr_tokens: int, num_memory_tokens: int) -> None:
-    """Raise `TypeError` or `ValueError` unless the pointer tokens are a part of the memory tokens."""
-    whole_number(num_obj_ptr_tokens, "num_obj_ptr_tokens", most=num_memory_tokens, counted="memory tokens")
+def placed_tokens(num_obj_ptr_tokens: int, num_memory_tokens: int) -> int:
+    """How many memory tokens have a place in the image: all but the pointers.
+
+    Raises `TypeError` or `ValueError` unless the pointer tokens are a part of the memory tokens.
+    """
+    return num_memory_tokens - whole_number(
+        num_obj_ptr_tokens, "num_obj_ptr_tokens", most=num_memory_tokens, counted="memory tokens"
+    )
 
 
 def require_position(position: Any, name: str, flag: str) -> Any:

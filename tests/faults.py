@@ -129,7 +129,7 @@ FAULTS_IN_MEMORY_SPACE = [
     Fault(
         "the keys' bias forgotten",
         "axial",
-        "axial_attention",
+        "parts_of_keys",
         {"accelerated": "torch.cat([weight, bias[:, None]], dim=1)"},
         {"accelerated": "torch.cat([weight, 0 * bias[:, None]], dim=1)"},
     ),

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from ...rules.contract import check_pointers
+from ...rules.contract import placed_tokens
 from ...rules.grids import frames_of_keys, grid_of
 from ..attention import Attention, RoPEAttention, merge_heads, softmax, split_heads
 from ..position import rotary_angles
@@ -112,9 +112,9 @@ def _angles(
 ) -> tuple[Float[np.ndarray, "N half"], Float[np.ndarray, "M half"]]:
     """The angles of all queries and of all keys: those of the grid for each frame, and 0 for pointers."""
     num_queries, num_keys, head_dim = query.shape[-2], key.shape[-2], key.shape[-1]
-    check_pointers(num_k_exclude_rope, num_keys)
-    frames = frames_of_keys(num_keys - num_k_exclude_rope, num_queries, attention.rope_k_repeat)
+    placed = placed_tokens(num_k_exclude_rope, num_keys)
+    frames = frames_of_keys(placed, num_queries, attention.rope_k_repeat)
     height, width = grid_of(num_queries, grid, attention.feat_sizes)
     angles = rotary_angles(height, width, head_dim, attention.rope_theta)
-    unturned = np.zeros((num_k_exclude_rope, head_dim // 2))
+    unturned = np.zeros((num_keys - placed, head_dim // 2))
     return angles, np.concatenate([np.tile(angles, (frames, 1)), unturned])

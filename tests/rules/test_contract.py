@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import memory_attention as ma
 from memory_attention.inputs import draw_inputs
+from memory_attention.rules.contract import placed_tokens
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 CONFIG = ma.load_config("tiny")
@@ -84,3 +85,10 @@ def test_layers_called_by_themselves(package):
         layer(x, x)
     with pytest.raises(ValueError, match="activation is 'swish', expected one of relu, gelu, glu"):
         kinds.MemoryAttentionLayer("swish", attention, *more)
+
+
+@pytest.mark.parametrize("count", [int, np.uint8, np.int64, np.array])
+def test_the_placed_tokens_are_counted_in_ints_of_python(count):
+    """A byte of NumPy less than 256 would overflow in the count of a real memory."""
+    placed = placed_tokens(count(4), 4096 + 4)
+    assert (placed, type(placed)) == (4096, int)
