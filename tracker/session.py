@@ -1,7 +1,9 @@
 """A video that comes frame by frame, with objects that are prompted, corrected and leave on any frame."""
 
-from collections.abc import Hashable, Iterator
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,11 +25,25 @@ class Tracked(NamedTuple):
         return {name: step.masks[0] for name, step in self.steps.items()}
 
 
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def _in_turn(method: Callable[Concatenate["Session", P], R]) -> Callable[Concatenate["Session", P], R]:
+    """The method of a session, waiting until no other thread is in one."""
+
+    @wraps(method)
+    def waiting(session: "Session", /, *words: P.args, **named: P.kwargs) -> R:
+        with session._turns:
+            return method(session, *words, **named)
+
+    return waiting
+
+
 class Session:
     """One video's frames and objects, each object with a memory bank of its own.
 
     Frames are numbered as they come, from 0; objects have any name. What an object sees depends on its own
-    prompts alone. Where a method raises, the session is as it was before. One thread at a time may use it.
+    prompts alone. Where a method raises, the session is as it was before. Threads that share it take turns.
     Source: SAM 2, Ravi et al., 2024, arXiv:2408.00714, section 4; the per-object memories of its
     `SAM2VideoPredictor`.
     """
@@ -37,6 +53,7 @@ class Session:
         self._past = None if past is None else whole_number(past, "past")
         self._images: dict[int, np.ndarray] = {}
         self._next = 0
+        self._turns = threading.RLock()
         self._banks: dict[Hashable, Bank] = {}
         self._prompts: dict[Hashable, dict[int, Float[np.ndarray, "1 S S"]]] = {}
 
@@ -50,6 +67,7 @@ class Session:
         """The numbers of the frames that are kept: they can be prompted and tracked anew."""
         return tuple(self._images)
 
+    @_in_turn
     def add_frame(self, image: Any) -> Tracked:
         """Take the video's next frame, [S,S,3], uint8 or 0…1, and find every object in it."""
         check_image(image, self._next, self._loop.config.image_size)
@@ -61,6 +79,7 @@ class Session:
         self._forget()
         return tracked
 
+    @_in_turn
     def prompt(self, name: Hashable, mask: Any, frame: int | None = None) -> None:
         """Say where an object is, `mask` [S,S], in a frame (none: the newest): a new object, or a correction.
 
@@ -82,6 +101,7 @@ class Session:
         self._banks[name] = bank
         self._prompts.setdefault(name, {})[number] = given
 
+    @_in_turn
     def remove(self, name: Hashable) -> None:
         """Let an object leave, with all its memories. Raises `ValueError` for one that is not there."""
         _check_name(name)
@@ -90,6 +110,7 @@ class Session:
             raise ValueError(f"name is {name!r}, expected an object of the session: {known}")
         del self._banks[name], self._prompts[name]
 
+    @_in_turn
     def track(self, start: int | None = None, backwards: bool = False) -> Iterator[Tracked]:
         """Track the frames that are kept anew, from `start` to the newest one, or backwards to the oldest.
 
@@ -106,6 +127,7 @@ class Session:
         # Not a generator function: what is wrong is said at the call.
         return (self._track(number, self._images[self._kept(number)], backwards) for number in numbers)
 
+    @_in_turn
     def _track(self, frame: int, image: np.ndarray, backwards: bool) -> Tracked:
         """The steps of all objects in a frame; they are remembered only when all went well."""
         found: dict[Hashable, tuple[Step, dict[str, Array]]] = {}

@@ -276,13 +276,3 @@ def test_tracking_starts_at_the_first_prompt_and_backwards_at_the_last():
     session.prompt("cat", MASKS[1], 2)
     assert [tracked.frame for tracked in session.track()] == [2, 3, 4, 5]
     assert [tracked.frame for tracked in session.track(backwards=True)] == [4, 3, 2, 1, 0]
-
-
-def test_a_prompted_frame_of_bytes_has_more_than_two_greys():
-    session = BLIND.start()
-    session.add_frame((FRAMES[0] > 0.5).astype(np.uint8))
-    with pytest.raises(ValueError, match=r"frames\[0\] has dtype uint8 and colours up to 1, expected up to 255"):
-        session.prompt("ball", MASKS[0])
-    session.add_frame((FRAMES[1] * 255).astype(np.uint8))
-    session.prompt("ball", MASKS[0])
-    assert session.objects == ("ball",)
