@@ -92,3 +92,25 @@ def test_stopped_at_any_line(straight, tmp_path_factory, data):
         assert len(read_log(folder / LOG, saved)) == saved
     train(folder, SHORT, save_every=SAVE_EVERY, show_progress=False)
     check_same_training(folder, expected)
+
+
+@pytest.mark.parametrize(("place", "call", "saved"), [("state", 3, 1), ("save", 1, 3)])
+def test_stopped_where_a_step_is_kept(straight, tmp_path, monkeypatch, place, call, saved):
+    """In the copy of step 2, of which the log says nothing then; and in the only save, which is made again."""
+    owner, name = {"state": (training.Training, "_state"), "save": (training, "write_checkpoint")}[place]
+    kept, calls = getattr(owner, name), []
+
+    def stopped(*given):
+        calls.append(given)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return kept(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, SHORT, save_every=10, show_progress=False)
+    assert read_checkpoint(tmp_path / CHECKPOINT, SHORT)["step"] == saved
+    assert [row["step"] for row in read_log(tmp_path / LOG)] == list(range(1, saved + 1))
+    train(tmp_path, SHORT, show_progress=False)
+    check_same_training(tmp_path, straight[0])
