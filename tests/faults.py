@@ -165,6 +165,81 @@ FAULTS_IN_MEMORY_SPACE = [
 """In code that only large problems reach by themselves."""
 
 
+FAULTS_IN_GRADIENTS = [
+    Fault(
+        "a norm that scales tokens",
+        "backward.norm",
+        "layer_norm_backward",
+        {"reference": " - normalised * along"},
+        {"reference": ""},
+    ),
+    Fault(
+        "turned on instead of back",
+        "backward.position",
+        "rotate_backward",
+        {"reference": "-angles"},
+        {"reference": "angles"},
+    ),
+    Fault(
+        "weights that need not sum to one",
+        "backward.attention",
+        "softmax_backward",
+        {"reference": " - (weights * d_out).sum(axis=-1, keepdims=True)"},
+        {"reference": ""},
+    ),
+    Fault(
+        "a missing root of d",
+        "backward.attention",
+        "scaled_dot_product_attention_backward",
+        {"reference": "softmax_cache) * scale"},
+        {"reference": "softmax_cache)"},
+    ),
+    Fault(
+        "pointers turned back",
+        "backward.attention",
+        "_angles",
+        {"reference": "np.zeros("},
+        {"reference": "np.ones("},
+    ),
+    Fault(
+        "a value without a say",
+        "backward.self_attention",
+        "self_attention_backward",
+        {"reference": "d_q + d_k + d_v"},
+        {"reference": "d_q + d_k"},
+    ),
+    Fault(
+        "no way past the attention",
+        "backward.cross_attention",
+        "cross_attention_backward",
+        {"reference": "return d_out + d_x"},
+        {"reference": "return d_x"},
+    ),
+    Fault(
+        "a density forgotten",
+        "backward.feed_forward",
+        "gelu_backward",
+        {"reference": " + x * density"},
+        {"reference": ""},
+    ),
+    Fault(
+        "memories of the first layer alone",
+        "backward.memory_attention",
+        "memory_attention_backward",
+        {"reference": "total(d_memory, d_keys)"},
+        {"reference": "d_keys"},
+    ),
+    Fault(
+        "a missing tenth, backwards",
+        "backward.memory_attention",
+        "memory_attention_backward",
+        {"reference": "0.1 * d_x"},
+        {"reference": "d_x"},
+    ),
+]
+"""In the gradients by hand."""
+
+
 @contextlib.contextmanager
 def planted(fault: Fault, package: str) -> Iterator[None]:
     """Plant the fault in `reference` or `accelerated`, wherever its modules imported the function."""

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from cases import cases
-from checks import check_equivalence, check_off_the_fast_path
-from faults import FAULTS, FAULTS_IN_MEMORY_SPACE, FAULTS_OFF_THE_FAST_PATH, planted
+from checks import check_equivalence, check_gradients_by_hand, check_off_the_fast_path
+from faults import FAULTS, FAULTS_IN_GRADIENTS, FAULTS_IN_MEMORY_SPACE, FAULTS_OFF_THE_FAST_PATH, planted
 from golden import check_golden
 from memory_attention.accelerated import axial
 
@@ -32,10 +32,17 @@ def in_memory_space(case):
         check_equivalence(case, "accelerated", "cpu", "float64", "axial", memory_space=True)
 
 
+@settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=40)
+@given(case=cases())
+def gradients_by_hand(case):
+    check_gradients_by_hand(case, case.inputs)
+
+
 def test_without_a_fault_all_is_well():
     equivalence()
     off_the_fast_path()
     in_memory_space()
+    gradients_by_hand()
     check_golden("reference")
     check_golden("accelerated")
 
@@ -57,6 +64,12 @@ def test_a_fault_off_the_fast_path_is_caught_there(fault):
 def test_a_fault_in_memory_space_is_caught_there(fault):
     with planted(fault, "accelerated"), pytest.raises(AssertionError):
         in_memory_space()
+
+
+@pytest.mark.parametrize("fault", FAULTS_IN_GRADIENTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_fault_in_the_gradients_by_hand_is_caught_by_autograd(fault):
+    with planted(fault, "reference"), pytest.raises(AssertionError):
+        gradients_by_hand()
 
 
 @each_fault
