@@ -25,7 +25,8 @@ class Tracked(NamedTuple):
         return {name: step.masks[0] for name, step in self.steps.items()}
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _in_turn(method: Callable[Concatenate["Session", P], R]) -> Callable[Concatenate["Session", P], R]:
