@@ -118,3 +118,19 @@ def test_the_suites_flags_are_known_without_a_path():
     command = [sys.executable, "-m", *line.partition("#")[0].split(), "--collect-only", "-q"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_backend_of_no_name_is_refused_before_any_test():
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--backend",
+        "onx",
+        "--collect-only",
+        "-q",
+        "tests/rules/test_grids.py",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "--backend is 'onx', expected one of reference, accelerated" in done.stderr
