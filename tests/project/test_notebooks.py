@@ -5,6 +5,7 @@ import re
 
 import nbformat
 import pytest
+
 from making import FOLDER, METADATA, SCRIPTS, product, read, run
 
 FIRST_CELL = 'BACKEND = "reference"'
