@@ -54,7 +54,7 @@ def draw_attention(
         name = names[index] if names else f"memory {index + 1} of {len(spatial)}"
         axis.set_title(f"{name}: {spatial[index].sum():.1%}", fontsize=10)
     figure.colorbar(
-        images[0], ax=list(axes), label="attention, as a multiple of uniform", shrink=0.75, extend="max"
+        images[0], ax=list(axes), label="attention, multiples of uniform", shrink=0.75, extend="max"
     )
     pointers = f"; object pointers take {pointer_share:.1%}" if num_obj_ptr_tokens else ""
     figure.suptitle(f"{as_drawn(title)}{pointers}", fontsize=11)

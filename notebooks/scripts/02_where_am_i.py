@@ -5,8 +5,9 @@
 # keys together with their values and the result stays the same. For the pixels of a video this will not do. SAM 2
 # says where a token is in two ways. A **sine encoding** is *added* to the tokens; a **rotary encoding** *turns*
 # the queries and the keys. This notebook builds both, shows why a rotary score depends only on the offset between
-# two places, asks why object pointers are left unturned, and then switches each encoding off in a trained tracker
-# to measure what breaks.
+# two places, asks why values and object pointers are left unturned, and then switches each encoding off in a
+# trained tracker to measure what breaks. [Which encoding goes
+# where](../reference/README.md#which-encoding-goes-where) is a table on the reference's title page.
 #
 # The only thing to change is the next line: `"reference"` computes in NumPy, `"accelerated"` in PyTorch.
 
@@ -19,12 +20,20 @@ import numpy as np
 
 import memory_attention as ma
 from memory_attention.reference import MemoryAttention, RoPEAttention
+from memory_attention.reference.attention import softmax
 from memory_attention.reference.position import rotary_angles, rotate, sine_encoding_2d
 from memory_attention.tracker import Tracker, read_tracker
 from memory_attention.tracker.evaluation import held_out_clip, iou
 
 plt.rcParams |= {"figure.dpi": 90, "font.size": 10, "figure.constrained_layout.use": True}
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "0.55"
+
+
+def mark(axis, row, column):
+    # A query's place, on any background.
+    for colour, wide in (("white", 4), (ORANGE, 2)):
+        axis.plot(column, row, "s", markersize=9, mfc="none", mec=colour, mew=wide)
+
 
 config, weights, made_by = read_tracker()
 network = config.memory_attention
@@ -64,14 +73,17 @@ curr_pos = sine_encoding_2d(height, width, network.d_model).reshape(tokens, 1, -
 memory = rng.normal(size=(2 * tokens, 1, network.memory_dim)).astype(np.float32)
 shuffled = rng.permutation(len(memory))
 
+changes = {}
 for name, changed in (("without rotation", without_rotation), ("with rotation", config)):
     attention = ma.load(changed, BACKEND, seed=0)
     no_place = np.zeros_like(memory)
     before = attention(curr, memory, curr_pos, no_place, grid=config.grid)
     after = attention(curr, memory[shuffled], curr_pos, no_place, grid=config.grid)
-    print(
-        f"{name:16s}  largest change of the result after shuffling the memory: {np.abs(after - before).max():.1e}"
-    )
+    changes[name] = np.abs(after - before).max()
+print(
+    "Found: shuffling the memory changes the result",
+    " and ".join(f"{name} by {changes[name]:.1g}" for name in changes),
+)
 
 # %% [markdown]
 # Without rotation the change is rounding error: the memory is a bag of tokens. With rotation the order matters,
@@ -94,29 +106,34 @@ place = sine_encoding_2d(height, width, network.d_model)
 row, column = 4, 10
 similarity = place @ place[row, column]
 
-figure, axes = plt.subplots(1, 5, figsize=(12.5, 2.5))
+figure, axes = plt.subplots(1, 5, figsize=(12, 2.5))
 half = network.d_model // 2
 for axis, channel in zip(axes, (0, 5, half, half + 5), strict=False):
-    image = axis.imshow(place[..., channel], cmap="cividis", vmin=-1, vmax=1)
+    image = axis.imshow(place[..., channel], cmap="RdBu_r", vmin=-1, vmax=1)
     axis.set_title(f"channel {channel}: {'row' if channel < half else 'column'}", fontsize=10)
-    axis.set_xlabel("column x (cells)")
-axes[0].set_ylabel("row y (cells)")
-figure.colorbar(image, ax=list(axes[:4]), label="value added", shrink=0.75)
+figure.colorbar(image, ax=list(axes[:4]), label="value added", shrink=0.85)
 image = axes[4].imshow(similarity, cmap="viridis")
-axes[4].plot(column, row, "s", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE, markeredgewidth=2.5)
+mark(axes[4], row, column)
 axes[4].set_title("product with the mark", fontsize=10)
-axes[4].set_xlabel("column x (cells)")
-figure.colorbar(image, ax=axes[4], label="dot product", shrink=0.75)
+figure.colorbar(image, ax=axes[4], label="dot product", shrink=0.85)
+for axis in axes:
+    axis.set(xlabel="column x (cells)", xticks=(0, 5, 10, 15), yticks=(0, 5, 10, 15))
+axes[0].set_ylabel("row y (cells)")
 plt.show()
+print(
+    f"Found: the product is {similarity[row, column]:.0f} at the place itself and {similarity.min():.0f} at the farthest."
+)
 
 # %% [markdown]
-# But the encoding is *added* to tokens that also carry a content, and the sum is projected. With content $q, k$
-# and places $p_m, p_n$ (projections left out), a score is
+# But the encoding is *added* to tokens that also carry a content, and then the sum is projected. With content $x,
+# y$ and places $p_m, p_n$, a score is
 #
-# $$ (q + p_m)^\top (k + p_n) \;=\; q^\top k \;+\; q^\top p_n \;+\; p_m^\top k \;+\; p_m^\top p_n . $$
+# $$ \bigl(W_q (x + p_m)\bigr)^\top W_k (y + p_n) \;=\; x^\top\! A\, y \;+\; x^\top\! A\, p_n \;+\; p_m^\top A\, y
+# \;+\; p_m^\top A\, p_n , \qquad A = W_q^\top W_k , $$
 #
-# Only the last term is a matter of the offset. The two in the middle say things like "this content looks at the
-# top left, wherever it stands itself". This can be useful, but it has to be learned anew for every place.
+# biases left out. The two terms in the middle say things like "this content looks at the top left, wherever it
+# stands itself". And even the last one is a matter of the offset only where $A$ is a multiple of the identity;
+# after learned projections it is not. All of this can be useful, but it has to be learned anew for every place.
 #
 # ## The rotary encoding: a place as a turn
 #
@@ -136,53 +153,60 @@ plt.show()
 # of functions of the offset is a function of the offset. In two dimensions (the *axial* form) half of the pairs
 # turn with $x$ and half with $y$, so the score depends on $(\Delta x, \Delta y)$.
 #
+# The turn comes *after* the projections, so this holds for whatever $q$ and $k$ they give.
+#
 # We check this numerically. All queries have one content, all keys another; only their places differ. For each
 # encoding we take all pairs of places with the same offset and ask how much their scores differ.
 
 # %%
 query, key = rng.normal(size=(2, head_dim))
+W_q, W_k = rng.normal(size=(2, head_dim, head_dim)) / np.sqrt(head_dim)
 angles = rotary_angles(height, width, head_dim, network.layer.cross_attention.rope_theta)
 flat_place = sine_encoding_2d(height, width, head_dim).reshape(tokens, head_dim)
 
 scores = {
-    "sine, added": (query + flat_place) @ (key + flat_place).T,
-    "rotary": rotate(np.tile(query, (tokens, 1)), angles) @ rotate(np.tile(key, (tokens, 1)), angles).T,
+    "sine alone": flat_place @ flat_place.T,
+    "sine alone, projected": (flat_place @ W_q.T) @ (flat_place @ W_k.T).T,
+    "sine, added": ((query + flat_place) @ W_q.T) @ ((key + flat_place) @ W_k.T).T,
+    "rotary": rotate(np.tile(W_q @ query, (tokens, 1)), angles)
+    @ rotate(np.tile(W_k @ key, (tokens, 1)), angles).T,
 }
 y, x = np.divmod(np.arange(tokens), width)
 offset = (y[None, :] - y[:, None] + height) * 2 * width + (x[None, :] - x[:, None] + width)
 for name, score in scores.items():
     spread = max(np.ptp(score[offset == one]) for one in np.unique(offset))
     print(
-        f"{name:12s}  scores range over {np.ptp(score):5.1f}; "
-        f"among pairs with the same offset they differ by at most {spread:.1e}"
+        f"{name:22s} scores range over {np.ptp(score):5.1f}; with the same offset they differ by up to {spread:.0e}"
     )
+print("Found: only the sine by itself, not projected, and the rotation depend on the offset alone.")
 
 # %%
-figure = plt.figure(figsize=(12.5, 3.1))
+figure = plt.figure(figsize=(12, 2.9))
 places = ((5, 4), (9, 10))
-for part, (name, score) in zip(figure.subfigures(1, 2), scores.items(), strict=True):
+for part, name in zip(figure.subfigures(1, 2), ("sine, added", "rotary"), strict=True):
+    # Softmax does not see what all keys have in common.
+    centred = scores[name] - scores[name].mean()
+    largest = np.abs(centred).max()
     pair = part.subplots(1, 2, sharey=True)
     for axis, (row, column) in zip(pair, places, strict=True):
-        seen = score[row * width + column].reshape(height, width)
-        image = axis.imshow(seen, cmap="viridis", vmin=score.min(), vmax=score.max())
-        axis.plot(
-            column, row, "s", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=4
-        )
-        axis.plot(
-            column, row, "s", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE, markeredgewidth=2
-        )
-        axis.set_title(f"{name}: query x = {column}, y = {row}", fontsize=10)
-        axis.set_xticks((0, 5, 10, 15))
-        axis.set_yticks((0, 5, 10, 15))
-        axis.set_xlabel("key's column x (cells)")
+        seen = centred[row * width + column].reshape(height, width)
+        image = axis.imshow(seen, cmap="RdBu_r", vmin=-largest, vmax=largest)
+        mark(axis, row, column)
+        axis.set_title(f"{name}: x = {column}, y = {row}", fontsize=10)
+        axis.set(xlabel="key's column x (cells)", xticks=(0, 5, 10, 15), yticks=(0, 5, 10, 15))
     pair[0].set_ylabel("key's row y (cells)")
-    part.colorbar(image, ax=list(pair), label="score", shrink=0.8)
+    part.colorbar(image, ax=list(pair), label="score, less the mean", shrink=0.9)
 plt.show()
 
 # %% [markdown]
-# Each picture shows the scores of one query, marked, with the keys of all cells. On the right, rotary, the second
-# picture is the first one moved along with the query. On the left, sine, the two bright regions do not follow the
-# query in this way: where the content points counts for as much as where the query stands.
+# Each picture shows the scores of one query, marked, with the keys of all cells, less the mean of all. On the
+# right, rotary, the second picture is the first one moved along with the query. On the left, sine, the pattern
+# does not follow the query in this way: where the content points counts for as much as where the query stands.
+#
+# **SAM 2 uses both at once.** The keys of memories are $W_k (m + p) + b_k$, where $p$ is a sine encoding of the
+# place plus a learned vector for the age, and then they are turned. So a score of its cross-attention is a rotary
+# one, of contents that know their place: it is *not* a function of the offset alone. The queries have no sine of
+# their own there, but the tenth that was added at the input.
 #
 # How fast does a pair turn? The frequencies fall geometrically, $\theta_j = 10000^{-4j/d}$, from one radian a cell
 # downwards. A pair whose full turn takes far more cells than the grid has hardly turns at all: such channels
@@ -200,8 +224,8 @@ axis.set_ylabel("cells for a full turn")
 axis.grid(alpha=0.3)
 plt.show()
 print(
-    f"{(cells <= width).sum()} of {len(cells)} pairs complete a turn within the grid; "
-    f"{(turn * (width - 1) < np.pi / 12).sum()} turn by less than 15° from its one end to the other"
+    f"Found: {(cells <= width).sum()} of {len(cells)} pairs complete a turn within the grid; "
+    f"{(turn * (width - 1) < np.pi / 12).sum()} turn by less than 15° from its one end to the other."
 )
 
 # %% [markdown]
@@ -209,6 +233,38 @@ print(
 # frames ago is zero. *When* a memory was made is not in the rotation; it is added to the memory tokens as a
 # learned vector, which is the subject of notebook 04.
 #
+# ## Why values get no position
+#
+# Values are neither turned nor added to. The reference's title page says [what is known about
+# it](../reference/README.md#which-encoding-goes-where). One reason can be seen in numbers: what an attention
+# brings back is a *mean* of values. If each were turned by its own place, equal values would no longer have a mean
+# equal to themselves: pairs that turn fast would cancel, and what is left would depend on where the cells lie.
+# Below, all values are the same vector, and the weights look at a square of more and more cells.
+
+# %%
+value = rng.normal(size=head_dim)
+turned = rotate(np.tile(value, (tokens, 1)), angles)
+sides = np.arange(1, width + 1)
+means = np.stack([softmax(np.where((y < side) & (x < side), 0.0, -np.inf)) @ turned for side in sides])
+parts = {"all channels": slice(None), "the fastest pair": slice(0, 2)}
+left = {name: np.linalg.norm(means[:, part], axis=1) / np.linalg.norm(value[part]) for name, part in parts.items()}
+
+figure, axis = plt.subplots(figsize=(7, 2.8))
+axis.plot(sides, np.ones(len(sides)), "-", color=GREY, label="values as they are")
+for (name, lengths), colour, marker in zip(left.items(), (BLUE, ORANGE), "os", strict=True):
+    axis.plot(sides, lengths, f"{marker}-", color=colour, label=f"values turned, {name}")
+axis.set(
+    xlabel="side of the square that is looked at (cells)", ylabel="length of the mean,\nrelative", ylim=(0, 1.1)
+)
+axis.legend(frameon=False)
+axis.grid(alpha=0.3)
+plt.show()
+print(
+    f"Found: over all {tokens} cells {left['the fastest pair'][-1]:.0%} of the fastest pair would be left and "
+    f"{left['all channels'][-1]:.0%} of all channels; unturned, all of it comes back."
+)
+
+# %% [markdown]
 # ## Why pointers are not rotated
 #
 # After the memory tokens come the object pointers: one vector for each remembered frame that sums up the object,
@@ -252,8 +308,8 @@ for name, turns in (("as SAM 2 does it", as_in_sam2), ("pointers turned too", as
         pointer_scores[name, listed] = scores[:, -count:]
     one, other = (pointer_scores[name, listed] for listed in ("listed as usual", "listed in reverse"))
     print(
-        f"{name:20s} scores of pointers range over {np.ptp(one):.1f}; "
-        f"reversing their list changes one by up to {np.abs(one - other).max():.1e}"
+        f"Found: {name}, reversing the list changes a pointer's score by up to {np.abs(one - other).max():.1g}, "
+        f"of a range of {np.ptp(one):.0f}."
     )
 for layer in range(network.num_layers):
     row = tracker.attention.attention_map(*seen, layer=layer, queries="all")
@@ -263,16 +319,15 @@ for layer in range(network.num_layers):
     )
 
 # %%
-figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.1), sharey=True)
+figure, axes = plt.subplots(1, 4, figsize=(12, 3), sharey=True)
 shown = {title: scores[:, 0].reshape(height, width) for title, scores in pointer_scores.items()}
-low, high = min(heat.min() for heat in shown.values()), max(heat.max() for heat in shown.values())
+largest = max(np.abs(heat).max() for heat in shown.values())
 for axis, (title, heat) in zip(axes, shown.items(), strict=True):
-    image = axis.imshow(heat, cmap="viridis", vmin=low, vmax=high)
+    image = axis.imshow(heat, cmap="RdBu_r", vmin=-largest, vmax=largest)
     axis.set_title("\n".join(title), fontsize=10)
-    axis.set_yticks((0, 5, 10, 15))
-    axis.set_xlabel("query's column x (cells)")
+    axis.set(xlabel="query's column x (cells)", xticks=(0, 5, 10, 15), yticks=(0, 5, 10, 15))
 axes[0].set_ylabel("query's row y (cells)")
-figure.colorbar(image, ax=list(axes), label="score", shrink=0.8)
+figure.colorbar(image, ax=list(axes), label="score", shrink=0.9)
 plt.show()
 
 
@@ -409,8 +464,8 @@ plt.show()
 # - A switch turned off at test time measures how far *these weights rely* on an encoding. A network trained
 #   without it might learn to do without. Equally, a small change says that this tracker on these clips could spare
 #   the encoding, not that SAM 2 could.
-# - The encodings can stand in for each other. Compare "no rotation" and the two lines on the sine encoding with
-#   "no place at all": where the last loses more than the others together, each was covering for another.
+# - The encodings can stand in for each other: without rotation a sine may still tell places apart. If so, "no
+#   place at all" must lose more than "no rotation" does, and the last line below says whether it does here.
 # - A tracker can also recognise its target by looks alone. In our clips the distractors look different from the
 #   target, which makes this easier than in many real videos.
 
@@ -424,14 +479,37 @@ clear = [
     for name in by_loss
     if (base - results[name]).mean() > max(0.01, 2 * (base - results[name]).std(ddof=1) / np.sqrt(CLIPS))
 ]
-print("lost most, in order:", "; ".join(by_loss[:4]))
-print("lost more than 0.01 and twice the standard error:", "; ".join(clear) or "none")
+print("Found: lost most, in order:", "; ".join(by_loss[:4]) + ".")
+print("Found: lost more than 0.01 and twice the standard error:", ("; ".join(clear) or "none") + ".")
+rest = results["no place at all"] - results["no rotation"]
+error = rest.std(ddof=1) / np.sqrt(CLIPS)
+said = "that is no difference" if abs(rest.mean()) < 2 * error else "that is a difference"
+print(
+    f"Found: once the rotation is gone, taking the sines as well changes {rest.mean():+.3f} ± {error:.3f}: {said}."
+)
 
 # %% [markdown]
 # ## To try
 #
-# - Multiply the tracker's pixels by two (`config.image_size`) and its grid grows; rotary angles go on growing past
-#   those seen in training, while the sine encoding is stretched over the larger grid. Which would you trust?
-# - Give `rope_theta` another value with `model_copy`, as above for `rotary`: fewer pairs hardly turn if it is
-#   small. How far can it move before the IoU falls?
-# - Turn the *queries* of one frame by an extra three cells in $x$. The derivation above says where they will look.
+# 1. Multiply the tracker's pixels by two (`config.image_size`) and its grid grows; rotary angles go on growing
+#    past those seen in training, while the sine encoding is stretched over the larger grid. Which would you trust?
+# 2. Give `rope_theta` another value with `model_copy`, as above for `rotary`: fewer pairs hardly turn if it is
+#    small. How far can it move before the IoU falls?
+# 3. Turn the *queries* of one frame by an extra three cells in $x$. The derivation above says where they will
+#    look.
+#
+# <details>
+# <summary>Answers</summary>
+#
+# 1. Neither blindly. Offsets between near cells are the same in rotary form on any grid, so what was learned about
+#    neighbours goes on to hold; offsets beyond the trained width turn pairs by angles that they never had. The
+#    stretched sine stays in the range it was trained in, but a step of one cell is now half of what it was. What
+#    matters most is another thing: an object of the same pixels covers four times as many cells.
+# 2. Only the slow pairs change much: the first frequency is 1 for every theta. Measure it with `mean_ious`. Far
+#    from the trained value the slow pairs, which were as good as unturned, begin to turn, and content that was
+#    compared without regard to place no longer is.
+# 3. $R((m + 3)\theta)\,q$ meets $R(n\theta)\,k$ as $q^\top R((n - m - 3)\theta)\,k$: as if the query stood three
+#    cells farther right. Every pattern moves three cells to the right with it, in all memories, and falls off the
+#    grid's edge where it has to. Pointers, which are not turned, are met as from there too.
+#
+# </details>

@@ -63,30 +63,29 @@ ious = iou(found, truth)
 hidden = np.flatnonzero(~truth.any(axis=(1, 2)))
 print(f"hidden in frames {hidden.tolist()}")
 print(
-    f"mean IoU before the occlusion: {ious[1 : hidden[0]].mean():.2f} (frames 1 to {hidden[0] - 1}), "
-    f"after it: {ious[hidden[-1] + 1 :].mean():.2f} (frames {hidden[-1] + 1} to {len(frames) - 1})"
-)
-print(
-    f"mask found in the hidden frames: {found[hidden].sum(axis=(1, 2)).tolist()} pixels, "
-    f"in frame 0: {truth[0].sum()} pixels"
+    f"Found: mean IoU {ious[1 : hidden[0]].mean():.2f} before the occlusion (frames 1 to {hidden[0] - 1}) and "
+    f"{ious[hidden[-1] + 1 :].mean():.2f} after it (frames {hidden[-1] + 1} to {len(frames) - 1}); "
+    f"in the hidden frames it sees {found[hidden].sum(axis=(1, 2)).max()} pixels at most, of {truth[0].sum()}."
 )
 
 
 # %%
 def outline(axis, mask, colour, style="-"):
+    # A dark seam below, so that it stands out on any background, white ones too.
     if mask.any():
+        axis.contour(mask, levels=[0.5], colors="black", linewidths=3.2)
         axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.8, linestyles=style)
 
 
 figure, axes = plt.subplots(2, len(frames) // 2, figsize=(12.5, 3.8))
 for number, axis in enumerate(axes.ravel()):
     axis.imshow(frames[number])
-    outline(axis, found[number], ORANGE)
-    outline(axis, truth[number], "white", ":")
+    outline(axis, truth[number], SKY)
+    outline(axis, found[number], ORANGE, "--")
     said = "prompt" if number == 0 else "hidden" if number in hidden else f"IoU {ious[number]:.2f}"
     axis.set_title(f"{number}: {said}", fontsize=10)
     axis.axis("off")
-figure.suptitle("orange: mask found (in frame 0: given); white, dotted: truth", fontsize=10)
+figure.suptitle("orange, dashed: mask found (in frame 0: given); blue: truth", fontsize=10)
 show_as_jpeg(figure)
 
 # %% [markdown]
@@ -94,8 +93,8 @@ show_as_jpeg(figure)
 #
 # A frame has 16 × 16 tokens, so a token is a cell of 8 × 8 pixels. We take one cell on the target, in frame 3, and
 # draw its softmax row over the memory frames. The first memory is always the prompted frame; the others are the
-# most recent ones, oldest first. Colours are in multiples of an even spread: 1 means that a token gets just what
-# it would get if all memory tokens were looked at alike.
+# most recent ones, oldest first. Colours are in multiples of uniform: 1 means that a token gets just what it would
+# get if all memory tokens were looked at alike.
 
 # %%
 NUMBER = 3
@@ -105,7 +104,7 @@ query = cells[int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean(
 step = steps[NUMBER]
 layer = layers[-1]
 row = tracker.attention.attention_map(*step.seen, layer=layer, queries=query)[0, :, 0].mean(axis=0)
-print("memories:", ", ".join(f"frame {number}" for number in step.memory_frames))
+share = row[: len(step.memory_frames) * tokens].reshape(-1, tokens)
 figure = draw_attention(
     row,
     config.grid,
@@ -114,8 +113,16 @@ figure = draw_attention(
     frames[list(step.memory_frames)],
     step.seen.num_obj_ptr_tokens,
     f"clip {CLIP}, frame {NUMBER}, layer {layer}",
+    [f"frame {number}" for number in step.memory_frames],
 )
 show_as_jpeg(figure, dpi=80)
+strongest = int(share[0].argmax())
+print(
+    f"Found: in frame 0 the query at {divmod(int(query), width)} looks most at the cell {divmod(strongest, width)}, with "
+    f"{share[0].max() * len(row):.0f} times a uniform share, "
+    f"{'on' if strongest in object_cells(truth[0], stride) else 'off'} the target; "
+    f"{(share.ravel() * len(row) < 1).mean():.0%} of the memory's cells get less than a uniform one."
+)
 
 
 # %% [markdown]
@@ -161,14 +168,15 @@ for layer, axis in zip(layers, axes, strict=True):
     axis.set_title(f"layer {layer}")
     axis.set_xlabel("frame")
     axis.grid(alpha=0.3)
+    axis.set_xlim(0.5, len(frames) - 0.5)
 axes[0].set_ylabel("tokens looked at, $e^H$")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
 axes[0].set_ylim(1, 3000)
 plt.show()
 for layer in layers:
     print(
-        f"layer {layer}: e^H is {np.nanmean(on_target[layer]):.0f} for queries on the target, "
-        f"{np.nanmean(elsewhere[layer]):.0f} for the others (means over the clip's frames)"
+        f"Found: in layer {layer} a query on the target looks at {np.nanmean(on_target[layer]):.0f} tokens, one "
+        f"elsewhere at {np.nanmean(elsewhere[layer]):.0f} (means over the clip's frames)."
     )
 
 # %% [markdown]
@@ -212,9 +220,9 @@ print(
 ratios = np.nanmean([attention_share(tracker, step, masks) for step in batch[1:]], axis=0)  # [layers, clips]
 for layer in layers:
     print(
-        f"layer {layer}: attention on the target {points[:, 2 + layer].mean():.1%}; "
-        f"relative to its area {np.nanmean(ratios[layer]):.1f} × "
-        f"(clips from {np.nanmin(ratios[layer]):.1f} to {np.nanmax(ratios[layer]):.1f})"
+        f"Found: in layer {layer} the target gets {points[:, 2 + layer].mean():.1%} of its own queries' attention, "
+        f"{np.nanmean(ratios[layer]):.1f} times its share of area "
+        f"(clips from {np.nanmin(ratios[layer]):.1f} to {np.nanmax(ratios[layer]):.1f})."
     )
 
 # %%
@@ -223,7 +231,7 @@ for layer, axis in zip(layers, axes, strict=True):
     image = axis.scatter(points[:, 1], points[:, 2 + layer], c=points[:, 0], cmap="cividis", vmin=0, vmax=1, s=24)
     axis.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.5, label="as by area alone")
     axis.set_xlim(0, points[:, 1].max() * 1.1)
-    axis.set_ylim(0, 1)
+    axis.set_ylim(0, 1.03)
     axis.set_title(f"layer {layer}")
     axis.set_xlabel("target's share of the memory's area")
 axes[0].set_ylabel("share of the attention of the target's queries")
@@ -232,8 +240,8 @@ figure.colorbar(image, ax=list(axes), label="IoU of the mask found")
 plt.show()
 for layer in layers:
     print(
-        f"layer {layer}: correlation of IoU and share of attention over the points: "
-        f"{np.corrcoef(points[:, 0], points[:, 2 + layer])[0, 1]:+.2f}"
+        f"Found: in layer {layer} IoU and share of attention correlate by "
+        f"{np.corrcoef(points[:, 0], points[:, 2 + layer])[0, 1]:+.2f} over the points."
     )
 
 # %% [markdown]
@@ -275,25 +283,25 @@ norm = PowerNorm(
 )
 most = max(len(steps[number].memory_frames) for number in chosen.values())
 size = frames.shape[1] - 0.5
-figure, axes = plt.subplots(len(chosen), 1 + most, figsize=(12.5, 8.6))
+figure, axes = plt.subplots(len(chosen), 1 + most, figsize=(12, 8))
 for line, (name, number) in zip(axes, chosen.items(), strict=True):
     for axis in line:
         axis.axis("off")
     line[0].imshow(frames[number])
     cells = np.zeros(tokens, bool)
     cells[looking_cells(number)] = True
-    outline(line[0], np.kron(cells.reshape(height, width), np.ones((stride, stride))) > 0, "white")
+    outline(line[0], np.kron(cells.reshape(height, width), np.ones((stride, stride))) > 0, SKY)
     line[0].set_title(f"{name}: frame {number}", fontsize=10)
     heat, pointers, total = memory_heat(number)
     for axis, memory, one in zip(line[1:], steps[number].memory_frames, heat, strict=False):
         axis.imshow(frames[memory].mean(axis=-1), cmap="gray", vmin=0, vmax=1)
-        image = axis.imshow(one * total, cmap="viridis", norm=norm, alpha=0.7, extent=(-0.5, size, size, -0.5))
+        image = axis.imshow(one * total, cmap="viridis", norm=norm, alpha=0.75, extent=(-0.5, size, size, -0.5))
         outline(axis, found[memory], ORANGE)
         note = " (hidden)" if memory in hidden else ""
         axis.set_title(f"frame {memory}{note}: {one.sum():.0%}", fontsize=10)
-figure.colorbar(image, ax=axes, label="attention, multiples of an even spread", shrink=0.7, extend="max")
+figure.colorbar(image, ax=axes, label="attention, multiples of uniform", shrink=0.7, extend="max", pad=0.01)
 figure.suptitle(
-    f"layer {layers[-1]}; white: the cells that look; orange: the mask as remembered; "
+    f"layer {layers[-1]}; blue: the cells that look; orange: the mask as remembered; "
     "per cent: share of the attention on that memory",
     fontsize=10,
 )
@@ -304,7 +312,8 @@ show_as_jpeg(figure)
 # memories in which the target is in sight, those in which it is hidden, and the object pointers. As the occlusion
 # goes on, more and more of the recent memories do not show the target. If it lasts as long as these reach back,
 # none of them does in the end, and what the target looks like is known from frame 0 alone, which never leaves (and
-# from the pointers, so far as they are used).
+# from the pointers, so far as they are used). So one might expect the prompted frame's share to rise while the
+# target is hidden. Does it?
 
 # %%
 kinds = ("prompted frame", "recent, target in sight", "recent, target hidden", "object pointers")
@@ -354,11 +363,24 @@ for name, number in chosen.items():
         if tokens_of_kind[i, number]
     )
     print(f"{name:9s} (frame {number:2d}): {said}")
+before, during, after = (
+    parts[0, some].mean() for some in (range(1, first), range(first, last + 1), range(last + 1, len(frames)))
+)
+print(
+    f"Found: the prompted frame's share is {before:.0%} before the occlusion, {during:.0%} during it and {after:.0%} "
+    f"after it: it {'falls' if during < before else 'rises'} while the target is hidden."
+)
 
 # %% [markdown]
-# What to look for: does the prompted frame take over when the recent memories no longer show the target, and do
-# the recent ones come back when it does? Compare each share with the share of the tokens that the kind has,
-# printed below the picture; only where they differ does the tracker prefer anything.
+# Each share is to be compared with the share of the tokens that the kind has, printed below the picture; only
+# where they differ does the tracker prefer anything.
+#
+# Where the share falls during the occlusion, this is why: a query asks for what is at *its own* place, by its
+# looks. While the target is hidden, the cells that look show the thing in front of it. They find that thing in the
+# recent memories, near the place where it is now; in frame 0 it was elsewhere, if it was there at all. When the
+# target comes back, its cells look like the target again, and the prompted frame is the one that shows it whole
+# and with a mask that is certainly right. Nothing in the attention waits for the object: it is the *looks* that
+# call it back.
 #
 # ## Was it found by its looks?
 #
@@ -369,25 +391,34 @@ for name, number in chosen.items():
 
 # %%
 clip_target = truth.reshape(-1, height, stride, width, stride).mean(axis=(2, 4)).reshape(len(frames), tokens) > 0.5
-print("attention on the target's cells, as a multiple of their area, layer by layer")
+multiples = []
+print("attention on the target's cells, as a multiple of their share of area, layer by layer")
 for number in range(last_in_sight + 1, len(frames)):
     cells = np.flatnonzero(clip_target[number])
     if not len(cells):
         continue
     memories = steps[number].memory_frames
     heat = clip_rows[number][:, cells].mean(axis=1)[:, : len(memories) * tokens].reshape(len(layers), -1, tokens)
-    said = []
+    said, prompted = [], [(heat[:, :1], clip_target[list(memories[:1])])]
     for name, part in (("prompted frame", heat[:, :1]), ("recent frames", heat[:, 1:])):
         own = clip_target[list(memories[:1] if name == "prompted frame" else memories[1:])]
         if own.any():
             ratio = part[:, own].sum(axis=1) / part.sum(axis=(1, 2)) / own.mean()
             said.append(f"{name} " + ", ".join(f"{value:5.1f}" for value in ratio))
     print(f"frame {number:2d} (IoU {ious[number]:.2f}):  " + ";  ".join(said))
+    multiples.append([part[:, own].sum(axis=1) / part.sum(axis=(1, 2)) / own.mean() for part, own in prompted])
+least = np.min(multiples)
+print(
+    f"Found: in every frame after the occlusion the target's cells in the prompted frame get at least {least:.1f} "
+    "times what their area would, in every layer: it is found by its looks."
+    if least > 1
+    else f"Found: in some layer of some frame the prompted frame's target gets {least:.1f} times its area's share."
+)
 
 # %% [markdown]
 # It is one clip, chosen because it has an occlusion and a recovery, so it shows *how* a recovery can go and not
 # how often it does. How often is a matter of many clips: `memory-attention evaluate` tracks two hundred, and
-# notebook 04 measures what each part of the memory contributes.
+# [notebook 04](04_the_memory_bank.ipynb) measures what each part of the memory contributes.
 #
 # ## Look for yourself
 #
@@ -403,3 +434,23 @@ for number in range(last_in_sight + 1, len(frames)):
 recording = record_steps(tracker.attention, steps, [2]).add_images(frames, found)
 page = explore(recording, f"held-out clip {CLIP}, {BACKEND} backend")
 display(page, include=["text/html"])
+
+# %% [markdown]
+# ## To try
+#
+# 1. Take another clip, `CLIP = 3` for example. Does the prompted frame's share behave as above?
+# 2. Draw layer 0 in place of the last one, in the pictures of the occlusion. What is different?
+# 3. Which of the pictures would look the same if the target's mask in frame 0 had been empty?
+#
+# <details>
+# <summary>Answers</summary>
+#
+# 1. It depends on what passes in front. Whatever it is, the cells look for what *they* show now; where that was in
+#    the prompted frame too, at about the same place, the share need not fall.
+# 2. `memory_heat` takes the layer. The first layer compares tokens that have only looked at their own frame; the
+#    later ones know what the memory said before, and their attention need not resemble the first one's.
+# 3. None of the masks, of course. But where the tokens look *first* hardly changes: the mask is in the memory's
+#    tokens, mixed with the looks, and a query that asks for looks finds them. What it brings back is then "not the
+#    object", and from there on all that follows is another story.
+#
+# </details>
