@@ -40,7 +40,7 @@ def draw_attention(
 
     columns = min(len(spatial) + 1, 4)
     lines = -(-(len(spatial) + 1) // columns)
-    figure = Figure(figsize=(3.0 * columns + 0.8, 3.15 * lines + 0.9), layout="constrained", dpi=110)
+    figure = Figure(figsize=(3.0 * columns + 0.8, 2.95 * lines + 0.7), layout="constrained", dpi=110)
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for empty in axes[len(spatial) + 1 :]:
         empty.axis("off")

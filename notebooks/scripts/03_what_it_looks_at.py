@@ -73,8 +73,8 @@ print(
 def outline(axis, mask, colour, style="-"):
     # A dark seam below, so that it stands out on any background, white ones too.
     if mask.any():
-        axis.contour(mask, levels=[0.5], colors="black", linewidths=3.2)
-        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.8, linestyles=style)
+        axis.contour(mask, levels=[0.5], colors="black", linewidths=2.4)
+        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.3, linestyles=style)
 
 
 figure, axes = plt.subplots(2, len(frames) // 2, figsize=(12.5, 3.8))

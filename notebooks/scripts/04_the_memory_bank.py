@@ -15,6 +15,7 @@ BACKEND = "reference"
 import matplotlib.pyplot as plt
 import numpy as np
 
+import memory_attention as ma
 from memory_attention.attention_map import attention_rows
 from memory_attention.configs import load_config
 from memory_attention.rules.frame_choice import memory_frames, pointer_frames
@@ -76,6 +77,11 @@ axis.set_xlabel("frame of the video")
 for side in ("top", "right", "left"):
     axis.spines[side].set_visible(False)
 plt.show()
+reaches = [
+    f - min(number for number, slot in memory_frames(f, conditioning, range(f), settings) if slot)
+    for settings, conditioning in cases.values()
+]
+print(f"Found: six recent memories reach back {reaches[0]} frames, and {reaches[1]} with a stride of 3.")
 
 # %% [markdown]
 # The same for the small tracker that we are about to measure, for every frame of a clip: a row shows what one
@@ -103,9 +109,51 @@ axis.invert_yaxis()
 axis.set_title("filled: memory with its slot; green outline: object pointer", fontsize=10)
 plt.show()
 print(
-    f"num_maskmem {bank.num_maskmem}: one prompted and {bank.num_maskmem - 1} recent; "
-    f"pointers reach back {bank.max_obj_ptrs_in_encoder - 1} frames"
+    f"Found: a frame sees {bank.num_maskmem} memories at most, one prompted and {bank.num_maskmem - 1} recent; "
+    f"pointers reach back {bank.max_obj_ptrs_in_encoder - 1} frames."
 )
+
+# %% [markdown]
+# ## Where a memory and a pointer come from, and what the first frame does
+#
+# Each frame gives both, once it has its mask. The *memory encoder* makes the memory of the frame's features and
+# the mask; the *pointer* is an output token of the mask decoder, after a small network. Features go into the
+# memory as they were *before* the memory attention, so what was remembered is not remembered again and again.
+#
+# A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
+# `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
+# cases](../reference/README.md#what-the-first-frame-does)). An object that is *not in sight* is remembered too:
+# its mask is empty, and `no_obj_embed_spatial`, another learned vector, is added to every token of that memory.
+# Here is how long these vectors have become in the tracker, beside what they are added to.
+
+# %%
+tracker = Tracker(config, weights, BACKEND)
+clip = held_out_clip(0, 4)
+first, *later = tracker.follow(clip.frames, clip.masks[:1, 0])
+features = np.asarray(later[0].seen.curr)
+of_the_first = np.asarray(later[0].seen.memory)[: config.grid[0] * config.grid[1]]
+for name, tokens_beside in (("no_mem_embed", features), ("no_obj_embed_spatial", of_the_first)):
+    length, beside = (
+        np.median(np.linalg.norm(np.asarray(each), axis=-1)) for each in (weights[name], tokens_beside)
+    )
+    print(
+        f"Found: {name} is {length:.2f} long, a token that it is added to {beside:.2f}: {length / beside:.0%} of it."
+    )
+print("the first frame looked at:", first.seen)
+
+# %% [markdown]
+# ## What SAM 2.1 changed
+#
+# Nothing in the network, but four settings of the bank, and the weights. The two configs, compared:
+
+# %%
+old, new = (load_config(name).memory_bank.model_dump() for name in ("sam2_hiera_t", "sam2.1_hiera_t"))
+print(f"{'':35}{'2.0':>7}{'2.1':>7}")
+for setting in new:
+    if old[setting] != new[setting]:
+        print(f"{setting:35}{old[setting]!s:>7}{new[setting]!s:>7}")
+added = ma.load("sam2.1_hiera_t").weights.keys() - ma.load("sam2_hiera_t").weights.keys()
+print("Found: weights that only 2.1 has:", ", ".join(sorted(added)) + ".")
 
 # %% [markdown]
 # ## From slots to tokens
@@ -116,6 +164,26 @@ print(
 # before, the next one to the frame before that, and the last entry to the prompted frames, however old they are.
 # The network can tell "prompted" from "recent", and the ages of the recent ones, by these few vectors alone.
 #
+# A pointer has no slot: its age, divided by the largest that a pointer may have, is encoded by sines and projected.
+# Side by side, for one frame of the tracker:
+
+# %%
+f = 12
+slots = dict(memory_frames(f, (0,), range(f), bank))
+pointer_ages = dict(pointer_frames(f, None, (0,), range(f), bank))
+reach = bank.max_obj_ptrs_in_encoder - 1
+print(f"what frame {f} sees\n\nframe   age   slot t   entry of maskmem_tpos_enc   pointer's age / largest")
+for number in sorted(slots | pointer_ages):
+    slot = slots.get(number, "")
+    entry = "" if slot == "" else bank.num_maskmem - slot - 1
+    pointer = f"{pointer_ages[number]} / {reach}" if number in pointer_ages else ""
+    print(f"{number:5}{f - number:6}{slot:>9}{entry:>28}{pointer:>26}")
+
+# %% [markdown]
+# Slots count up from the oldest recent frame, entries from the newest one, and the prompted frame has slot 0 and the
+# *last* entry whatever its age. (For SAM 2.1 there is [the same
+# table](../reference/README.md#which-frame-has-which-slot).)
+#
 # Below is how similar the vectors have become in training: the cosine of the angle between each two.
 
 # %%
@@ -125,16 +193,20 @@ cosine = time @ time.T / np.outer(lengths, lengths)
 ages = [f"{age} before" for age in range(1, len(time))] + ["prompted"]
 
 figure, axis = plt.subplots(figsize=(5, 3.8))
-image = axis.imshow(cosine, cmap="cividis", vmin=-1, vmax=1)
+image = axis.imshow(cosine, cmap="RdBu_r", vmin=-1, vmax=1)
 for (i, j), value in np.ndenumerate(cosine):
     axis.text(
-        j, i, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.1 else "white", fontsize=9
+        j, i, f"{value:.2f}", ha="center", va="center", color="black" if abs(value) < 0.6 else "white", fontsize=9
     )
 axis.set_xticks(range(len(ages)), ages, rotation=30, ha="right")
 axis.set_yticks(range(len(ages)), ages)
 figure.colorbar(image, ax=axis, label="cosine")
 plt.show()
 print("lengths:", ", ".join(f"{age} {one:.2f}" for age, one in zip(ages, lengths, strict=True)))
+print(
+    f"Found: the prompted frame's vector is the {'longest' if lengths.argmax() == len(time) - 1 else 'last, not the longest'}, "
+    f"and its cosine with the newest frame's is {cosine[-1, 0]:+.2f}: the two are told apart."
+)
 
 # %% [markdown]
 # ## Who gets attended
@@ -165,7 +237,6 @@ def mean_ious(groups_and_steps):
     return np.nanmean(np.concatenate(ious, axis=1), axis=0)
 
 
-tracker = Tracker(config, weights, BACKEND)
 layers = range(config.memory_attention.num_layers)
 tokens = config.grid[0] * config.grid[1]
 shares = [[] for _ in clips]  # for each clip and frame: [layers, memories + 1], the pointers last
@@ -202,23 +273,26 @@ for layer, axis in zip(layers, axes, strict=True):
     axis.bar(range(len(names)), by_clip[:, layer].mean(axis=0), color=colours, alpha=0.85)
     for one in by_clip[:, layer]:
         axis.plot(range(len(names)), one, "o", color="black", alpha=0.35, markersize=3)
-    axis.axhline(even, color="0.3", linestyle="--", linewidth=1, label="a memory's even share")
+    axis.axhline(even, color="0.3", linestyle="--", linewidth=1, label="uniform share of a memory")
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axis.set_title(f"layer {layer}")
 axes[0].set_ylabel("share of the target's attention")
 axes[-1].legend(frameon=False)
 plt.show()
+print(f"uniform: {even:.1%} for each memory, {1 - even * bank.num_maskmem:.1%} for all pointers together")
 for layer in layers:
     mean = by_clip[:, layer].mean(axis=0)
     print(f"layer {layer}: " + ", ".join(f"{name} {share:.1%}" for name, share in zip(names, mean, strict=True)))
-print(f"even: {even:.1%} for each memory, {1 - even * bank.num_maskmem:.1%} for all pointers together")
+    print(
+        f"Found: in layer {layer} the prompted frame gets {mean[0] / even:.1f} times a uniform share, the newest memory "
+        f"{mean[-2] / even:.1f} times, the pointers {mean[-1] / (1 - even * bank.num_maskmem):.2f} times theirs."
+    )
 
 
 # %% [markdown]
 # Bars are means over the clips, dots are the clips. Oldest to newest is left to right, with the prompted frame
-# first. Two things to look for. Does the share rise towards the newest memory, which resembles the present most?
-# And does the prompted frame, the only one whose mask is certainly right, keep its share even where it is the
-# oldest? The spread of the dots says how far one may speak of a rule.
+# first. The newest memory resembles the present most; the prompted frame is the only one whose mask is certainly
+# right. The spread of the dots says how far one may speak of a rule.
 #
 # ## Fewer memories
 #
@@ -257,20 +331,28 @@ for line, count in enumerate(counts):
     without = f"{by_count[False][some_counts.index(count)].mean():7.3f}" if count in some_counts else ""
     print(f"{count:8d}   {by_count[True][line].mean():13.3f}   {without}")
 
+change = by_count[True] - by_count[True][-1]
+error = change.std(axis=1, ddof=1) / np.sqrt(CLIPS)
+enough = next(
+    count for count, one, two in zip(counts, change, error, strict=True) if one.mean() > -max(0.01, 2 * two)
+)
+print(
+    f"\nFound: the prompted frame alone loses {-change[0].mean():.3f} ± {error[0]:.3f} IoU; from {enough} "
+    f"{'memory' if enough == 1 else 'memories'} on no loss can be told from chance (on such short clips)."
+)
+
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.8))
 axes[0].plot(counts, by_count[True], color="0.8", linewidth=1)
 for pointers, several, colour, style, name in (
     (True, counts, BLUE, "o-", "with pointers"),
-    (False, some_counts, ORANGE, "s--", "without pointers"),
+    (False, some_counts, ORANGE, "s", "without pointers"),
 ):
     axes[0].plot(several, by_count[pointers].mean(axis=1), style, color=colour, linewidth=2, label=name)
 axes[0].plot([], [], color="0.8", label="each clip, with pointers")
 axes[0].set_ylim(0, 1)
 axes[0].set_ylabel("mean IoU")
 axes[0].legend(frameon=False, fontsize=9, loc="lower right")
-change = by_count[True] - by_count[True][-1]
-error = change.std(axis=1, ddof=1) / np.sqrt(CLIPS)
 axes[1].axhline(0, color="0.5", linewidth=1)
 axes[1].errorbar(counts, change.mean(axis=1), yerr=2 * error, fmt="o-", color=BLUE, capsize=4)
 axes[1].set_ylabel("change of IoU against the full bank")
@@ -282,20 +364,23 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
-# ## Without a sense of time, without pointers
+# ## Without a sense of time, without pointers, without absence
 #
 # Now the bank is full again, and single parts are taken away: the learned time of the memories is set to zero; the
-# time of the pointers is switched off as well (`add_tpos_enc_to_obj_ptrs`); the pointers are left out; and, as a
-# floor, the whole memory is replaced by zeros.
+# time of the pointers is switched off as well (`add_tpos_enc_to_obj_ptrs`); the pointers are left out; the
+# memories of frames in which nothing was found are not marked (`no_obj_embed_spatial`); and, as a floor, the whole
+# memory is replaced by zeros.
 
 # %%
 timeless = weights | {"maskmem_tpos_enc": np.zeros_like(weights["maskmem_tpos_enc"])}
+unmarked = weights | {"no_obj_embed_spatial": np.zeros_like(weights["no_obj_embed_spatial"])}
 no_pointer_time = with_bank(config, add_tpos_enc_to_obj_ptrs=False)
 results = {
     "everything": by_count[True][-1],
     "memories without time": mean_ious(follow(Tracker(config, timeless, BACKEND))),
     "nothing has a time": mean_ious(follow(Tracker(no_pointer_time, timeless, BACKEND))),
     "no pointers": by_count[False][-1],
+    "absence not marked": mean_ious(follow(Tracker(config, unmarked, BACKEND))),
     "memory of zeros": mean_ious(follow(Tracker(config, weights, BACKEND, forgetful=True))),
 }
 base = results["everything"]
@@ -304,6 +389,12 @@ for name, ious in results.items():
     change = ious - base
     said = "" if ious is base else f"{change.mean():+.3f} ± {change.std(ddof=1) / np.sqrt(CLIPS):.3f}"
     print(f"{name:22s}  mean IoU {ious.mean():.3f}   {said}")
+clear = [
+    name
+    for name, ious in results.items()
+    if (base - ious).mean() > max(0.01, 2 * (base - ious).std(ddof=1) / np.sqrt(CLIPS))
+]
+print("\nFound: lost more than 0.01 and twice its standard error:", ("; ".join(clear) or "none") + ".")
 
 # %%
 figure, axis = plt.subplots(figsize=(9, 3.2))
@@ -333,7 +424,24 @@ plt.show()
 #
 # ## To try
 #
-# - `memory_temporal_stride_for_eval` of 2 or 3 makes the same few memories reach further back. Does it help the
-#   clips with an occlusion?
-# - Give `follow_batch` clips of 30 frames (`held_out_clip(index, 30)`), twice as long as any in training. Which of
-#   the lines above move?
+# 1. `memory_temporal_stride_for_eval` of 2 or 3 makes the same few memories reach further back. Does it help the
+#    clips with an occlusion?
+# 2. Give `follow_batch` clips of 30 frames (`held_out_clip(index, 30)`), twice as long as any in training. Which
+#    of the lines above move?
+# 3. How many tokens would SAM 2 look at if it kept the memories of all frames of a minute, at 30 frames a second?
+#    And how many if it kept only their pointers?
+#
+# <details>
+# <summary>Answers</summary>
+#
+# 1. It can help only where the recent memories all show the target hidden, and a wider step reaches behind the
+#    occlusion. Where the prompted frame shows the target well enough, there is little to gain: it is seen anyway.
+#    The price is that the memories between are older, and resemble the present less. Measure it with
+#    `mean_ious(follow(Tracker(with_bank(config, memory_temporal_stride_for_eval=2), weights, BACKEND)))`.
+# 2. Those that lean on the prompted frame: it grows old, and what has turned or moved since resembles it less. The
+#    number of memories seen stays the same, and so do the entries: a long video has no ages that a short one
+#    lacks, except for the pointers of prompted frames, whose fraction may exceed one.
+# 3. A memory has 64 × 64 = 4096 tokens and a pointer 4. Of 1800 frames that is 7.4 million tokens, or 7200. SAM 2
+#    looks at 28736.
+#
+# </details>
