@@ -23,8 +23,9 @@ BACKEND = "reference"
 # %%
 import base64
 import io
-import time
+import json
 import tracemalloc
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -115,14 +116,14 @@ for start in range(0, len(logits), TILE):
 
 naive = np.exp(logits) @ values / np.exp(logits).sum()
 print(f"\nfrom all 24 at once:                ({naive[0]:6.3f}, {naive[1]:6.3f})")
+print(f"Found: in tiles and at once the means differ by {np.abs(a / s - naive).max():.0e}, no more than rounding.")
 
 
 # %% [markdown]
-# The last row agrees with the sum over all keys at once. In the animation below the same six tiles arrive. On the
-# left are the logits, those of the newest tile in orange, with the largest so far as a line. In the middle are the
-# weights $e^{\ell - m}$: whenever a tile raises the maximum, all earlier weights shrink by one common factor, and
-# the dashed outlines show what they were before. On the right the weighted mean $a/s$ moves among the values
-# towards its final place, the cross.
+# In the animation below the same six tiles arrive. On the left are the logits, those of the newest tile in orange,
+# with the largest so far as a line. In the middle are the weights $e^{\ell - m}$: whenever a tile raises the
+# maximum, all earlier weights shrink by one common factor, and the dashed outlines show what they were before. On
+# the right the weighted mean $a/s$ moves among the values towards its final place, the cross.
 
 
 # %%
@@ -217,14 +218,14 @@ errors = [
     np.abs(in_numpy.tiled_scaled_dot_product_attention(query, key, value, *tiling) - expected).max()
     for tiling in tilings
 ]
-print(f"{len(tilings)} tilings, largest difference: {max(errors):.1e}")
+print(f"Found: {len(tilings)} tilings differ from the textbook form by {max(errors):.0e} at most, in float64.")
 
 extreme = in_numpy.tiled_scaled_dot_product_attention(query * 1e4, key, value, 7, 5)
-print(
-    f"logits up to {np.abs(query @ key.swapaxes(-1, -2) * 1e4 / 4).max():.0f}: finite, {np.isfinite(extreme).all()}"
-)
+largest = np.abs(query @ key.swapaxes(-1, -2) * 1e4 / 4).max()
 with np.errstate(over="ignore"):
-    print("the exponential alone:", np.exp(np.float32(1e4)))
+    alone = np.exp(np.float32(largest))
+all_finite = "all results are finite" if np.isfinite(extreme).all() else "some results are not finite"
+print(f"Found: with logits up to {largest:.0f} {all_finite}; the exponential alone would be {alone}.")
 
 
 # %% [markdown]
@@ -280,7 +281,10 @@ axis.set(xlabel="keys", ylabel="peak of what a call allocates (MB)", title="512 
 plt.show()
 
 full = 4096 * 28736 * 4 / 1e6
-print(f"at SAM 2's full size one N × M array in float32 is {full:.0f} MB, three are {3 * full / 1e3:.1f} GB")
+print(
+    f"Found: at {numbers_of_keys[-1]} keys the textbook form needs {peaks['textbook'][-1] / peaks['in tiles'][-1]:.0f} times "
+    f"as much as the tiled one; at SAM 2's full size one N × M array is {full:.0f} MB, three are {3 * full / 1e3:.1f} GB."
+)
 
 
 # %% [markdown]
@@ -291,66 +295,68 @@ print(f"at SAM 2's full size one N × M array in float32 is {full:.0f} MB, three
 #
 # Both forms multiply the same matrices, and the tiled one has the corrections to do in addition. Whether it is
 # faster is therefore a question of where its numbers lie: a tile that fits into a processor's cache is written and
-# read again without a trip to main memory, and the textbook's table makes that trip several times. Seconds say
-# little here, as they depend on the machine and on what else it is doing. So the two forms take turns, several
-# times, each turn gives a *ratio* of two times taken right after one another, and the median of those is shown.
-# These are the forms of the chosen backend; PyTorch's tiled form is its fused kernel, which picks its own tiles.
-
-
-# %%
-def side_by_side(calls, repeats=5):
-    """Run the calls by turns, after one turn to warm up; return the seconds [turns, calls]."""
-    seconds = np.empty((repeats + 1, len(calls)))
-    for turn in seconds:
-        for place, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            turn[place] = time.perf_counter() - start
-    return seconds[1:]
-
-
-ratios, plain_seconds = [], []
-for count in numbers_of_keys:
-    qkv = [native(array) for array in draw_qkv(count)]
-    seconds = side_by_side([lambda q=qkv: textbook(*q), lambda q=qkv: tiled(*q)])
-    ratios.append(np.median(seconds[:, 0] / seconds[:, 1]))
-    plain_seconds.append(np.median(seconds[:, 0]))
-
-qkv = draw_qkv(8192)
-key_tiles = np.array([32, 128, 512, 1024, 2048, 8192])
-calls = [lambda t=t: in_numpy.tiled_scaled_dot_product_attention(*qkv, key_tile=t) for t in key_tiles]
-seconds = side_by_side([lambda: in_numpy.scaled_dot_product_attention(*qkv), *calls])
-tile_ratios = np.median(seconds[:, :1] / seconds[:, 1:], axis=0)
-
-for count, ratio in zip(numbers_of_keys, ratios, strict=True):
-    print(f"{count:5} keys: the textbook form takes {ratio:.2f} times as long as the tiled one")
-growth = np.polyfit(np.log(numbers_of_keys), np.log(plain_seconds), 1)[0]
-print(f"the textbook form's time grows like keys^{growth:.2f}")
+# read again without a trip to main memory, and the textbook's table makes that trip several times.
+#
+# Seconds say little, as they depend on the machine and on what else it is doing. So nothing is timed here. Below
+# is what `memory-attention bench` wrote down, with PyTorch on two cores. In each turn the contenders run right
+# after one another, and what counts is the *ratio* of two times of one turn. A point is the median over the turns,
+# and its bar reaches from quartile to quartile; a point whose bar touches 1 is hollow, since it says nothing. Both
+# contenders are the whole memory attention, with the same projections; the one has the table of all logits, and
+# the other PyTorch's fused kernel, which goes in tiles.
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-left.semilogx(numbers_of_keys, ratios, "o-", color=BLUE)
-left.set_xticks(numbers_of_keys, [f"{n}" for n in numbers_of_keys], fontsize=9)
-left.set(xlabel="keys", ylabel="time of textbook / time in tiles", title=f"backend: {BACKEND}, 512 queries")
-right.semilogx(key_tiles, tile_ratios, "s-", color=BLUE)
-right.set_xticks(key_tiles, [f"{t}" for t in key_tiles], fontsize=9)
-right.set(xlabel="keys in a tile", title="NumPy, 8192 keys, by size of tile")
-for axis in (left, right):
-    axis.minorticks_off()
-    axis.axhline(1, color="black", lw=1, ls=":")
-    axis.set_ylim(0, max(*ratios, *tile_ratios) * 1.15)
-left.text(numbers_of_keys[-1], 1.04, "equally fast", ha="right")
+bench = json.loads(Path("../benchmarks/results/speed.json").read_text())
+
+
+def ratios(slower, faster):
+    """For each case of one object: the case, and the quartiles of the ratio of times of the same turn."""
+    for case in bench["cases"]:
+        times = case["contenders"]
+        if case["objects"] == case["frames"] == 1 and not case["gradients"] and {slower, faster} <= times.keys():
+            yield (
+                case,
+                np.quantile(np.divide(times[slower]["seconds"], times[faster]["seconds"]), [0.25, 0.5, 0.75]),
+            )
+
+
+def draw_ratio(axis, x, quartiles, colour):
+    low, middle, high = quartiles
+    said = low > 1 or high < 1
+    axis.errorbar(
+        x,
+        middle,
+        [[middle - low], [high - middle]],
+        fmt="o",
+        color=colour,
+        mfc=colour if said else "white",
+        capsize=3,
+    )
+
+
+figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+table_mb = {}
+for case, quartiles in ratios("textbook", "plain"):
+    tokens = case["grid"] ** 2
+    size = tokens * (case["memories"] * tokens + 64) * 4 / 1e6
+    table_mb[size] = quartiles
+    draw_ratio(axis, size, quartiles, BLUE)
+axis.axhline(1, color="black", lw=1, ls=":")
+axis.text(60, 1.03, "equally fast", ha="left", va="bottom")
+axis.set_xscale("log")
+axis.set(xlabel="one table of N × M logits (MB)", ylabel="time with the table / in tiles", ylim=(0, None))
+axis.set_title(f"measured: {bench['machine']['cores']} cores, float32", fontsize=10)
 plt.show()
-
+small, large = min(table_mb), max(table_mb)
+print(
+    f"Found: with a table of {small:.1f} MB the ratio is {table_mb[small][1]:.2f} ({table_mb[small][0]:.2f} to "
+    f"{table_mb[small][2]:.2f}), with one of {large:.0f} MB it is {table_mb[large][1]:.2f} ({table_mb[large][0]:.2f} to "
+    f"{table_mb[large][2]:.2f})."
+)
 
 # %% [markdown]
-# Above the dotted line the tiles win. With few keys the table is small enough for the cache anyway, and there is
-# little or nothing to gain; the reference's `attend` therefore takes the textbook form, which is easier to follow,
-# while the table is small. On the right, very small tiles lose what they gain in the cache to the many small
-# steps, each of which NumPy has to start anew. At the other end, one tile as long as all the keys is a whole table
-# again; what is still gained there comes from doing the arithmetic in place, in one array instead of three. The
-# time of both forms grows about in proportion to the number of keys, the textbook's a little faster once its table
-# has outgrown the cache: tiles take away memory, not arithmetic.
+# While the table is small it fits the cache anyway, and there is nothing to gain; the reference's `attend`
+# therefore takes the textbook form, which is easier to follow, up to a table of some megabytes. What tiles take
+# away is memory, not arithmetic.
 #
 # ## Values that stay in memory space
 #
@@ -393,7 +399,7 @@ inputs = draw_inputs(config, grid=(8, 8))
 name = "layers.0.cross_attn_image"
 memory = np.swapaxes(inputs.memory, 0, 1)  # inside the network arrays are batch-first
 
-differences = {}
+units = {}
 for dtype in ("float64", "float32"):
     model = ma.load(config, BACKEND, dtype=dtype)
     steps = model.trace(*inputs, names=[f"{name}.{step}" for step in ("q_rotated", "k_rotated", "attended")])
@@ -403,16 +409,17 @@ for dtype in ("float64", "float32"):
         for array in (steps[f"{name}.q_rotated"], steps[f"{name}.k_rotated"], memory, weight, bias)
     )
     attended = steps[f"{name}.attended"]
-    result = np.asarray(attend_in_memory_space(q, k, mem, w, b, textbook))
-    differences[dtype] = np.abs(result - attended).max() / np.abs(attended).max()
-
-print(f"{memory.shape[1]} memory tokens, largest relative difference:")
-for dtype, difference in differences.items():
-    print(f"{dtype} {difference:.1e}, one unit in the last place is {np.finfo(dtype).eps:.1e}")
+    for form_name, form in (("textbook form", textbook), ("tiled form", tiled)):
+        result = np.asarray(attend_in_memory_space(q, k, mem, w, b, form))
+        difference = np.abs(result - attended).max() / np.abs(attended).max()
+        units[form_name, dtype] = difference / np.finfo(dtype).eps
+print(f"{memory.shape[1]} memory tokens, largest relative difference, in units in the last place:")
+for (form_name, dtype), count in units.items():
+    print(f"{form_name:13} {dtype} {count:4.1f}")
+print(f"Found: projecting last changes the result by {max(units.values()):.0f} units in the last place at most.")
 
 # %% [markdown]
-# The difference is rounding: some units in the last place of each dtype. It is not zero, because the sums are
-# taken in another order.
+# The difference is rounding. It is not zero, because the sums are taken in another order.
 #
 # Now what it saves at full size, in floating-point operations of the matrix products, a multiplication and an
 # addition counting two. The product $q k^\top$ is the same in both.
@@ -431,31 +438,18 @@ def gflop(heads=1, memory_space=False):
 print("GFLOP a layer         q kᵀ   weighted sum   v_proj    total")
 for label, counts in (("values first", gflop()), ("in memory space", gflop(memory_space=True))):
     print(f"{label:18} {counts[0]:7.1f}   {counts[1]:12.1f}   {counts[2]:6.2f}   {counts.sum():6.1f}")
-print(f"in memory space takes {gflop(memory_space=True).sum() / gflop().sum():.0%} of the operations")
+print(f"Found: in memory space takes {gflop(memory_space=True).sum() / gflop().sum():.0%} of the operations.")
 
 # %% [markdown]
 # The weighted sum shrinks four-fold, $d / C_m = 256 / 64$, and the projection seven-fold, $M / N$. It does not
 # always pay. A head of $d$ channels has a weighted sum $d$ wide in the plain form and $C_m$ wide in memory space,
 # so the condition is $C_m < d$. SAM 2 has one head of 256. Had it eight heads of 32, every head would have to
-# average 64 channels instead of 32. The left panel below counts that; the right one measures both orders by turns,
-# for one head of 256, seven times as many keys as queries, and memories of several widths, and shows the ratio of
-# operations as a dotted line.
+# average 64 channels instead of 32. The left panel below counts that. The right one is measured, as above, at SAM
+# 2's own sizes by the number of memories: a whole frame with values first and PyTorch's kernel, over one with
+# values in memory space and this project's kernel for CPUs. Self-attention and feed-forward, the same in both, are
+# in it.
 
 # %%
-widths = np.array([16, 64, 128, 256])
-measured = {"textbook form": [], "tiled form": []}
-for width in widths:
-    r = np.random.default_rng(0)
-    drawn = [(1, 1, 512, D), (1, 1, 3584, D), (1, 3584, width), (D, width), (D,)]
-    q, k, mem, w, b = (native(r.standard_normal(shape, np.float32)) for shape in drawn)
-    calls = []
-    for form in (textbook, tiled):
-        calls.append(lambda f=form, q=q, k=k, mem=mem, w=w, b=b: f(q, k, (mem @ w.swapaxes(0, 1) + b)[:, None]))
-        calls.append(lambda f=form, x=(q, k, mem, w, b): attend_in_memory_space(*x, f))
-    seconds = side_by_side(calls)
-    for place, ratio in zip(measured.values(), np.median(seconds[:, 1::2] / seconds[:, ::2], axis=0), strict=True):
-        place.append(ratio)
-
 heads = np.array([1, 2, 4, 8])
 plain = [gflop(h)[1] for h in heads]
 moved = [gflop(h, memory_space=True)[1] for h in heads]
@@ -473,31 +467,36 @@ left.set(
 )
 left.legend(frameon=False)
 
-for (label, values_measured), style, colour in zip(measured.items(), ("o-", "s-"), (ORANGE, BLUE), strict=True):
-    right.plot(widths, values_measured, style, color=colour, label=label)
-operations = (3584 * (D + widths) + widths * D) / (3584 * (D + D) + widths * D * 7)
-right.plot(widths, operations, ":", color="black", label="operations")
-right.axhline(1, color=GREY, lw=1)
-right.set_xticks(widths)
+by_memories = {}
+for case, quartiles in ratios("plain", "fast"):
+    if case["grid"] == 64:
+        by_memories[case["memories"]] = quartiles
+        draw_ratio(right, case["memories"], quartiles, BLUE)
+right.axhline(1, color="black", lw=1, ls=":")
 right.set(
-    xlabel="memory channels", ylabel="time in memory space / values first", title=f"measured, backend: {BACKEND}"
+    xlabel="memories of 64 × 64 tokens",
+    ylabel="time, values first / in memory space",
+    title=f"measured: {bench['machine']['cores']} cores, float32",
+    ylim=(0, None),
+    xticks=sorted(by_memories),
 )
-right.set_ylim(0, None)
-right.legend(frameon=False)
 plt.show()
-for label, values_measured in measured.items():
-    print(label, " ".join(f"{width}: {ratio:.2f}" for width, ratio in zip(widths, values_measured, strict=True)))
+low, middle, high = by_memories[7]
+print(
+    "Found: with four heads it is a draw and with eight a loss, by count. Measured with seven memories, a frame takes ",
+    end="",
+)
+print(f"{middle:.2f} times as long with values first ({low:.2f} to {high:.2f}).")
+
 
 # %% [markdown]
-# With four heads it would be a draw, and with eight a loss. At 256 memory channels the weighted sum is the same in
-# both orders, and what is left to save is the projection, which has fewer rows. In time the gain tends to be
-# smaller than in operations, because the exponentials, which are the same in both, take their share. A kernel may
-# also have an opinion: the fused kernel that PyTorch has for CPUs takes only values as wide as the keys, and for
-# others PyTorch silently goes through the textbook form, table of logits and all. There, part of what the
-# operations save is paid back in time, and the memory that the tiles saved is gone. That is why the accelerated
-# backend has a kernel of its own for CPUs, `accelerated/tiles.py`: the loop from above, with blocks of queries
-# spread over threads. It is not drawn here; `memory-attention bench` measures it. A saving on paper is a gain only
-# if measured.
+# At 256 memory channels the weighted sum would be the same in both orders. In time the gain is smaller than in
+# operations: the exponentials, which are the same in both, take their share. A kernel may also have an opinion:
+# the fused kernel that PyTorch has for CPUs takes only values as wide as the keys, and for others PyTorch silently
+# goes through the textbook form, table of logits and all. There, part of what the operations save is paid back in
+# time, and the memory that the tiles saved is gone. That is why the accelerated backend has a kernel of its own
+# for CPUs, `accelerated/tiles.py`: the loop from above, with blocks of queries spread over threads. A saving on
+# paper is a gain only if measured, on the machine at hand: `memory-attention bench --quick`.
 #
 # ## Why dropout breaks it
 #
@@ -539,6 +538,7 @@ axis.set(
     xlabel="sum of a row of the weights", ylabel="rows of 256", title="row sums of softmax after a dropout of 0.1"
 )
 plt.show()
+print(f"Found: rows sum to {r.min():.2f} at least and {r.max():.2f} at most; one is what the short way needs.")
 
 # %% [markdown]
 # The sum of a row cannot exceed $1/0.9$, and it is usually near one; but where a row has one weight that outweighs
@@ -608,24 +608,21 @@ token = np.append(np.linalg.lstsq(W, unturned - b, rcond=None)[0], 1)
 u, v = (part[0] for part in queries_in_memory_space(query, W, b, side, side))
 over_x, over_y = u @ token / 16, v @ token / 16
 
-figure = plt.figure(figsize=(10.5, 4.2), layout="constrained")
-grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 0.28, 1.05], height_ratios=[0.28, 1])
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained", width_ratios=[1, 1, 0.9, 1])
 largest = np.abs([u, v]).max()
-for place, (part, what) in enumerate(((u, "u, for every column x"), (v, "v, for every row y"))):
-    axis = figure.add_subplot(grid[:, place])
-    axis.imshow(part, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
-    axis.set(xlabel="channel of a memory, and 1", ylabel="xy"[place], title=what)
-axis = figure.add_subplot(grid[1, 3])
-axis.imshow(over_x[None] + over_y[:, None], cmap="viridis")
-axis.set(xlabel="x", yticks=[])
-above, beside = figure.add_subplot(grid[0, 3], sharex=axis), figure.add_subplot(grid[1, 2])
-above.plot(over_x, color=BLUE)
-above.set_title(r"logit of one memory at every place", fontsize=10)
-above.tick_params(labelbottom=False)
-beside.plot(over_y, np.arange(side), color=ORANGE)
-beside.set(ylim=(side - 0.5, -0.5), ylabel="y")
+for axis, part, where in ((axes[0], u, "column x"), (axes[1], v, "row y")):
+    image = axis.imshow(part, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    axis.set(xlabel="channel of [m, 1]", ylabel=where, title=f"{'u' if part is u else 'v'}, for every {where}")
+figure.colorbar(image, ax=axes[1])
+axes[2].plot(over_x, color=BLUE, label="over x")
+axes[2].plot(over_y, color=ORANGE, ls="--", label="over y")
+axes[2].set(xlabel="place (cells)", ylabel="part of the logit", title="of one memory")
+axes[2].legend(frameon=False)
+image = axes[3].imshow(over_x[None] + over_y[:, None], cmap="viridis")
+axes[3].set(xlabel="x (cells)", ylabel="y (cells)", title="their sum, its logit")
+figure.colorbar(image, ax=axes[3], label="logit")
 plt.show()
-print(f"{2 * side} vectors of {u.shape[1]} numbers stand for the {side * side} that the places would need")
+print(f"Found: {2 * side} vectors of {u.shape[1]} numbers stand for the {side * side} that the places would need.")
 
 # %% [markdown]
 # Both curves are highest where the query is, since this memory was made to be liked there; with another memory
@@ -661,6 +658,9 @@ print("memories   keys projected   u and v   logits     gain")
 for count in (1, 2, 4, 7, 15):
     at = count - 1
     print(f"{count:8}   {projected[at]:14.1f}   {made[at]:7.1f}   {logits_flops[at]:6.1f}   {gains[at]:4.2f} ×")
+print(
+    f"Found: with seven memories {1 - 1 / gains[6]:.0%} of the operations are saved, with one {1 / gains[0] - 1:.0%} more are needed."
+)
 
 # %% [markdown]
 # With one memory it would be a loss, with two it is a draw, and with the seven of SAM 2 it is 1.5 times less. The
@@ -686,6 +686,25 @@ for count in (1, 2, 4, 7, 15):
 #   seven memories of 64 channels that halves $q k^\top$, and no key is made.
 # - All three are exact, and all still have to be measured on the machine at hand.
 #
-# To try: merge the states of *two* sets of keys that were computed apart, as two processors would; the rule is the
-# one of step 2, applied to both sides. The code is in `reference/attention.py`, `attend_in_memory_space` too, and
-# in `reference/axial.py`.
+# The code is in `reference/attention.py`, `attend_in_memory_space` too, and in `reference/axial.py`.
+#
+# To try:
+#
+# 1. Merge the states of *two* sets of keys that were computed apart, as two processors would.
+# 2. With $C_m = 64$ memory channels and $d = 256$, up to how many heads is it worth leaving the values in memory
+#    space? And the queries?
+# 3. Why can the exponentials not be left out of the count of operations, although they are so few?
+#
+# <details>
+# <summary>Answers</summary>
+#
+# 1. With $(m_1, s_1, a_1)$ and $(m_2, s_2, a_2)$, let $m = \max(m_1, m_2)$. Then $s = e^{m_1 - m} s_1 + e^{m_2 -
+#    m} s_2$ and $a = e^{m_1 - m} a_1 + e^{m_2 - m} a_2$: the rule of step 2, applied to both sides. Nothing else
+#    is needed, so any number of processors may share the keys.
+# 2. Values: while a head is wider than a memory, $256 / H > 64$, so up to three heads; four are a draw. Queries:
+#    two products of 65 take the place of one of $256 / H$, so for one head only; with two, 130 are more than 128.
+# 3. An exponential takes as long as many multiplications, and for one head of 256 there is one for each 512
+#    operations of $q k^\top$. In memory space, where a logit takes 130 multiplications, their share is larger
+#    still.
+#
+# </details>

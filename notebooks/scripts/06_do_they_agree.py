@@ -34,7 +34,7 @@ from memory_attention import accelerated, reference
 from memory_attention.accelerated.attention import scaled_dot_product_attention as fused
 from memory_attention.compare import largest_logit
 from memory_attention.inputs import Inputs, draw_inputs
-from memory_attention.tolerances import BOUNDS, EPSILON, bound
+from memory_attention.tolerances import BOUNDS, EPSILON, LARGEST, bound, bound_beside_textbook
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a8a8a"
 plt.rcParams |= {"figure.dpi": 110, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
@@ -55,6 +55,7 @@ sums = {
 for order, result in sums.items():
     print(f"{order:22} {result:.6f}   error {abs(result - exact):.1e}")
 print(f"{'exact':22} {exact:.6f}")
+print(f"Found: three orders, {len({float(result) for result in sums.values()})} different sums.")
 
 # %% [markdown]
 # None of the three is wrong. A matrix product on another processor, with another number of threads, or in tiles,
@@ -123,12 +124,20 @@ inputs = draw_inputs(config, memories=2, grid=(6, 8))
 by_dtype = {dtype: traced_errors(weights, inputs, dtype)[1] for dtype in DTYPES}
 steps = list(by_dtype["float32"]["accelerated"])
 
-print("largest error of any step, against the bound:")
+print("largest error of any step, as a share of the bound:")
+shares = {}
 for dtype in DTYPES:
     worst = {backend: max(errors.values()) for backend, errors in by_dtype[dtype].items()}
+    shares[dtype] = max(worst.values()) / BOUNDS[dtype]
     print(
-        f"{dtype:10} reference {worst['reference']:.1e}   accelerated {worst['accelerated']:.1e}   bound {BOUNDS[dtype]:.0e}"
+        f"{dtype:10}",
+        "   ".join(f"{backend} {error:.1e}" for backend, error in worst.items()),
+        f"  {shares[dtype]:.4f}",
     )
+halves = [shares[dtype] for dtype in ("float16", "bfloat16")]
+print(
+    f"Found: in half precision the worst step uses {max(halves):.0%} of its bound, in float32 {shares['float32']:.0%}."
+)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 6.4), sharey=True, sharex=True, layout="constrained")
@@ -143,6 +152,7 @@ for axis, backend in zip(axes, ("accelerated", "reference"), strict=True):
         axis.axvline(BOUNDS[dtype], color=colour, ls="--", lw=1.2)
     axis.set(xlabel="relative error (dashed: the bound)", title=backend)
     axis.grid(axis="y", color="#dddddd", lw=0.6)
+    axis.margins(y=0.02)
     axis.set_axisbelow(True)
 axes[0].set_yticks(places, short, fontsize=9)
 axes[0].invert_yaxis()
@@ -163,13 +173,19 @@ plt.show()
 # ## 3. No worse than twice the textbook
 #
 # A bound that fits all cases is loose for most of them. A fused kernel could lose a factor of ten and still pass.
-# So there is a second rule, which FlashAttention's authors use for their own kernels: a result may be at most
-# **twice as far from the truth as the plain formula in the same dtype**, plus a few units in the last place. The
-# plain formula is the yardstick that adapts to every case by itself: where the numbers are hard for it, the rule
-# gives more room.
+# So there is a second rule, like the one that FlashAttention's authors use for their own kernels: a result may be
+# at most **twice as far from the truth as the plain formula in the same dtype**, plus one unit in the last place.
+# The plain formula is the yardstick that adapts to every case by itself: where the numbers are hard for it, the
+# rule gives more room.
+#
+# Errors are *root mean squares* here, relative to that of the truth, and not the largest ones. The largest of a
+# few errors is a matter of chance, so a rule for it has to be generous: this one once allowed eight units more,
+# which in half precision is above the bound itself, so that it caught nothing there. A mean over all numbers
+# hardly varies, and one unit is enough: what a result costs that is rounded once.
 #
 # Here is that rule for the attention step alone, with 150 random cases in three dtypes. The suite applies it to
-# the whole network.
+# the whole network. A second kernel is put to the test as well, a careless one: it adds up the weighted values key
+# by key in the dtype itself, as one might in half precision.
 
 
 # %%
@@ -179,51 +195,80 @@ def textbook(query, key, value):
     return logits.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
 
 
+def careless(query, key, value):
+    """The same, but the weighted values are added up one by one, each sum rounded to the dtype."""
+    logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    weights = logits.softmax(-1, dtype=torch.float32).to(value.dtype)
+    return sum(weights[..., i : i + 1] * value[..., i : i + 1, :] for i in range(key.shape[-2]))
+
+
 def exactly(query, key, value):
     """The same in float64, as an array."""
     logits = query.double() @ key.double().transpose(-1, -2) / math.sqrt(query.shape[-1])
     return (logits.softmax(-1) @ value.double()).numpy()
 
 
-ULPS = 8
+def mean_error(result, truth):
+    """The root mean square of the errors, relative to that of the truth."""
+    result = result.double().numpy()
+    return np.sqrt(((result - truth) ** 2).mean() / (truth**2).mean())
+
+
 rng = np.random.default_rng(0)
 compared = {dtype: [] for dtype in ("float32", "float16", "bfloat16")}
-for dtype, pairs in compared.items():
+for dtype, rows in compared.items():
     for _ in range(50):
         queries, keys, width = rng.integers(1, 200), rng.integers(2, 400), 4 * rng.integers(1, 17)
         scale = np.exp(rng.uniform(-1, 2))
         drawn = [rng.standard_normal((1, 2, n, width)) for n in (queries, keys, keys)]
         drawn[0] *= scale
-        q, k, v = (torch.from_numpy(array).to(getattr(torch, dtype)) for array in drawn)
-        truth = exactly(q, k, v)
-        kernel = fused(q, k, v).double().numpy()
-        pairs.append((relative_error(textbook(q, k, v).double().numpy(), truth), relative_error(kernel, truth)))
+        qkv = [torch.from_numpy(array).to(getattr(torch, dtype)) for array in drawn]
+        truth = exactly(*qkv)
+        loose = relative_error(careless(*qkv).double().numpy(), truth) <= BOUNDS[dtype]
+        rows.append((*(mean_error(form(*qkv), truth) for form in (textbook, fused, careless)), loose))
 
-for dtype, pairs in compared.items():
-    plain, kernel = np.array(pairs).T
-    kept = kernel <= 2 * plain + ULPS * EPSILON[dtype]
+for dtype, rows in compared.items():
+    plain, kernel, bad, loose = np.array(rows).T
+    allowed = bound_beside_textbook(dtype, plain)
     print(
-        f"{dtype:9} median of kernel's error / textbook's: {np.median(kernel / plain):.2f};  rule kept in {kept.sum()} of {kept.size}"
+        f"{dtype:9} fused kernel's error / textbook's, median {np.median(kernel / plain):.2f}; "
+        f"rule kept in {(kernel <= allowed).sum()} of {len(rows)}; "
+        f"the careless one: rule kept in {(bad <= allowed).sum()}, bound kept in {loose.sum():.0f}"
     )
+half = [row for dtype in ("float16", "bfloat16") for row in compared[dtype]]
+caught = sum(
+    bad > bound_beside_textbook(dtype, plain) and loose
+    for dtype in ("float16", "bfloat16")
+    for plain, _, bad, loose in compared[dtype]
+)
+print(
+    f"Found: in half precision the rule refuses the careless kernel in {caught} of {len(half)} cases that the bound lets pass."
+)
 
 # %%
-figure, axis = plt.subplots(figsize=(6.2, 4.6), layout="constrained")
-for dtype, pairs in compared.items():
+figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+for axis, (dtype, rows) in zip(axes, compared.items(), strict=True):
     marker, colour = styles[dtype]
-    axis.loglog(*np.array(pairs).T, marker, color=colour, ms=5, alpha=0.7, label=dtype)
-    across = EPSILON[dtype] * np.geomspace(0.25, 40, 40)
-    axis.plot(across, 2 * across + ULPS * EPSILON[dtype], "--", color=colour, lw=1.2)
-axis.plot([2e-8, 0.3], [2e-8, 0.3], ":", color="black", lw=1)
-axis.text(2.4e-5, 1.4e-5, "equal errors", rotation=32, ha="center", va="top")
-axis.set(xlim=(2e-8, 0.4), ylim=(2e-8, 1.5), xlabel="relative error of the textbook formula")
-axis.set(ylabel="relative error of the fused kernel", title="dashed: the most that the rule allows")
-axis.legend(frameon=False, loc="lower right")
+    plain, kernel, bad, _ = np.array(rows).T / EPSILON[dtype]
+    axis.loglog(plain, kernel, marker, color=colour, ms=5, alpha=0.8, label="fused kernel")
+    axis.loglog(plain, bad, "x", color="black", ms=5, alpha=0.6, label="careless kernel")
+    across = np.geomspace(plain.min() / 1.3, plain.max() * 1.3, 40)
+    axis.plot(across, bound_beside_textbook(dtype, across * EPSILON[dtype]) / EPSILON[dtype], "--", color=colour)
+    axis.plot(across, across, ":", color="black", lw=1)
+    axis.minorticks_off()
+    for ticks in (axis.set_xticks, axis.set_yticks):
+        ticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
+    axis.set(title=dtype, xlabel="textbook's error (units in the last place)")
+    axis.set(xlim=(across[0], across[-1]), ylim=(0.15, 30))
+    axis.legend(frameon=False, loc="upper left", fontsize=9)
+axes[0].set_ylabel("kernel's error (units in the last place)")
+figure.suptitle("root mean squares; dashed: the most that the rule allows; dotted: equal errors", fontsize=10)
 plt.show()
 
 # %% [markdown]
-# On the dotted line the two are equally far from the truth; in most cases the kernel lies below it, since it keeps
-# its intermediate numbers in float32, where the textbook rounds the logits and the weights to the dtype. The
-# dashed lines bend where the few units in the last place take over: an error smaller than those is nobody's fault.
+# On the dotted line two forms are equally far from the truth. In half precision the fused kernel lies below it,
+# since it keeps its intermediate numbers in float32, where the textbook rounds the logits and the weights to the
+# dtype.
 #
 # ## 4. What large logits do
 #
@@ -235,8 +280,9 @@ plt.show()
 # A logit of size $L$ that is rounded in a dtype with unit $\varepsilon$ carries an error of up to about
 # $\varepsilon L / 2$, and hence so does, relatively, each weight. That is no weakness of some program: a query
 # that arrives rounded cannot be known better. For this reason `bound` grows in proportion to the largest logit
-# once that exceeds 1. To see whether it should, the query projection of the cross-attention is multiplied by
-# larger and larger numbers.
+# once that exceeds 1, up to a cap of 0.3: whatever the logits, a result that is off by more than a third of its
+# largest number is no result. To see whether it should grow, the query projection of the cross-attention is
+# multiplied by larger and larger numbers.
 
 # %%
 name = "layers.0.cross_attn_image"
@@ -254,8 +300,16 @@ for dtype, rows in growth.items():
         reach = largest_logit(truth, f"{name}.k_rotated")
         rows.append((reach, errors["accelerated"][f"{name}.attended"], bound(dtype, reach)))
 
-worst = {dtype: max(error / limit for _, error, limit in rows) for dtype, rows in growth.items()}
-print("largest error as a share of the bound:", ", ".join(f"{d} {share:.2f}" for d, share in worst.items()))
+for dtype, rows in growth.items():
+    reach, errors, limits = np.array(rows).T
+    growing = limits < LARGEST
+    beyond = reach[errors > limits]
+    said = f"passes it from logits of {beyond.min():.0f} on" if len(beyond) else "stays inside everywhere"
+    share = (errors / limits)[growing].max() if growing.any() else math.nan
+    print(f"{dtype:9} uses {share:7.2%} of the bound where that still grows, and {said}")
+ends = {dtype: LARGEST / BOUNDS[dtype] for dtype in ("float16", "bfloat16")}
+print("Found: the bound holds wherever it grows; the cap is reached at logits of", end=" ")
+print(" and ".join(f"{end:.1f} in {dtype}" for dtype, end in ends.items()) + ".")
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
@@ -275,18 +329,19 @@ axis.text(
     fontsize=9,
 )
 axis.set(xlabel="largest logit that is possible", ylabel="relative error of the attended values")
-axis.set(title="accelerated backend; dashed: the bound", ylim=(1e-17, 1e4))
+axis.set(title="accelerated backend; dashed: the bound", ylim=(1e-16, 5))
 figure.legend(loc="outside lower center", ncols=4, frameon=False)
 plt.show()
 
 # %% [markdown]
-# All four curves rise with the logits, over several powers of ten, and more slowly than the bound does. The bound
+# All four curves rise with the logits, and where the bound grows they rise more slowly than it does. The bound
 # allows for the worst: it takes the longest query with the longest key, whether or not they meet, and all rounding
 # errors on one side. When softmax has become a choice of a single key, there is little left to grow: where the
 # winner is clear the result is its value, however wrong the logit. But where two keys are nearly tied, half
-# precision picks the wrong one at times, and then the error comes near the result itself, the grey line. From
-# where the dashed line crosses the grey one, the bound can no longer tell sound from broken. A test that draws
-# huge logits in half precision therefore tests little, and the suite chooses its scales with this in mind.
+# precision picks the wrong one at times, and then the error comes near the result itself, the grey line. That is
+# where bfloat16 passes its capped bound. It is no bug, and no bound could help: beyond the cap the inputs, rounded
+# to so few digits, no longer say which key wins. A test that draws huge logits in half precision therefore tests
+# little, and the suite draws logits of a hundred at most.
 #
 # ## 5. A bug, planted and found
 #
@@ -547,6 +602,24 @@ print("\n\n".join(f"the {label} class {report}" for label, report in reports.ite
 # - Agreement alone is blind to shared mistakes. Properties of the mathematics, fixed golden values, and an
 #   implementation by other people see those.
 #
-# To try: plant another bug in `mistaken`, for example `num_k_exclude_rope=0` handed on where pointers were given,
-# and predict the minimal example before you run it. The suite plants a row of bugs in the same way:
-# `tests/faults.py`.
+# The suite plants a row of bugs in the same way: `tests/faults.py`.
+#
+# To try:
+#
+# 1. Plant another bug in `mistaken`: hand on `num_k_exclude_rope=0` where pointers were given. Predict the minimal
+#    example before you run it.
+# 2. Which of the two rules finds a kernel that forgets to divide by $\sqrt d$?
+# 3. Is there a bug that every property and both rules let pass, and a user would notice?
+#
+# <details>
+# <summary>Answers</summary>
+#
+# 1. There are two minimal examples, because the bug fails in two ways. With `grid=(1, 2)` and one pointer the keys
+#    are no whole number of frames, and the attention refuses them. With two pointers they are, and the two are turned
+#    as if they were one more frame: the results differ. On a grid of one cell nothing happens, since a pointer
+#    turned by zero is a pointer not turned.
+# 2. Both: that is a wrong formula, and its error is as large as the result.
+# 3. One that needs what no test draws: a size, a dtype, a device, a number beyond the ranges. That is why the
+#    ranges are wide, and why a bug that somebody reports becomes a drawn example.
+#
+# </details>
