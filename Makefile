@@ -32,9 +32,10 @@ FORCE:
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-# Made of notebooks/scripts/ and run, all of them; what depends on no script that changed comes out as it was.
+# Made of notebooks/scripts/ and run, all of them, in some minutes. One thread, so that what did not change comes out
+# as it was.
 notebooks: .venv/ready
-	$(BIN)/python notebooks/making.py
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/making.py
 
 # In the browser; what is saved there is written to the script as well.
 lab: .venv/lab

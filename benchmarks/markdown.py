@@ -11,12 +11,6 @@ from .contenders import PEER
 from .table import faster
 
 RESULTS = Path("benchmarks/results")
-VERSIONS = {
-    "python": "Python",
-    "torch": "PyTorch",
-    "transformers": "`transformers`",
-    "onnxruntime": "onnxruntime",
-}
 
 
 def speed_table(result: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from memory_attention import accelerated, reference
 from memory_attention.accelerated.kernels import scaled_dot_product_attention
 from memory_attention.compare import largest_logit
 from memory_attention.inputs import Inputs
-from memory_attention.reference.backward import memory_attention_backward, memory_attention_forward
+from memory_attention.reference import backward
 from memory_attention.tolerances import EPSILON, bound, bound_beside_textbook
 from memory_attention.weights import PREFIX
 from textbook import memory_attention as textbook
@@ -141,10 +141,10 @@ def check_gradients_by_hand(case: Case, inputs: Inputs) -> None:
     fast = accelerated.MemoryAttention.from_config(network).double().eval()
     fast.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
 
-    out, cache = memory_attention_forward(slow, *inputs)
+    out, cache = backward.memory_attention_forward(slow, *inputs)
     assert error(out, slow(*inputs)) <= bound("float64", REACH)
     d_out = np.random.default_rng(0).standard_normal(out.shape)
-    *by_hand, gradients = memory_attention_backward(d_out, cache)
+    *by_hand, gradients = backward.memory_attention_backward(d_out, cache)
 
     tensors = [torch.from_numpy(np.array(a)).requires_grad_() if isinstance(a, np.ndarray) else a for a in inputs]
     fast(*tensors).backward(torch.from_numpy(d_out))

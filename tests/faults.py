@@ -216,11 +216,11 @@ FAULTS_IN_GRADIENTS = [
         {"reference": "return d_x"},
     ),
     Fault(
-        "a density forgotten",
+        "every activation taken for a relu",
         "backward.feed_forward",
-        "gelu_backward",
-        {"reference": " + x * density"},
-        {"reference": ""},
+        "feed_forward_backward",
+        {"reference": "ACTIVATIONS_BACKWARD[activation]"},
+        {"reference": "relu_backward"},
     ),
     Fault(
         "memories of the first layer alone",

@@ -159,6 +159,8 @@ axes[1].legend(frameon=False, fontsize=9, loc="upper right")
 axes[2].bar(range(12), d_logits, color=ORANGE)
 axes[2].axhline(0, color="black", lw=0.8)
 axes[2].set(xlabel="key", title="dℓ, handed on")
+for axis in axes[:3]:
+    axis.set_xticks([0, 4, 8])
 axes[3].loglog(scales, np.median(lengths, axis=1), "o-", color=ORANGE, ms=4)
 for place, text in ((1, "divided by √d"), (16, "as they are, d = 256")):
     axes[3].axvline(place, color=GREY, lw=1, ls="--")
