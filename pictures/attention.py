@@ -42,7 +42,7 @@ def draw_attention(
     lines = -(-(len(spatial) + 1) // columns)
     shape = height / width if frame is None else frame.shape[0] / frame.shape[1]
     figure = Figure(
-        figsize=(3.0 * columns + 0.8, (2.85 * shape + 0.3) * lines + 0.9), layout="constrained", dpi=110
+        figsize=(3.0 * columns + 0.8, (2.65 * shape + 0.3) * lines + 0.7), layout="constrained", dpi=110
     )
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for empty in axes[len(spatial) + 1 :]:
@@ -58,9 +58,7 @@ def draw_attention(
         axis.set_title(f"{name}: {spatial[index].sum():.1%}", fontsize=10)
     for axis in axes:
         axis.set_aspect(shape * width / height)
-    figure.colorbar(
-        images[0], ax=list(axes), label="attention, as a multiple of uniform", shrink=0.75, extend="max"
-    )
+    figure.colorbar(images[0], ax=list(axes), label="attention, multiples of uniform", shrink=0.75, extend="max")
     pointers = f"; object pointers take {pointer_share:.1%}" if num_obj_ptr_tokens else ""
     figure.suptitle(f"{as_drawn(title)}{pointers}", fontsize=11)
     return figure

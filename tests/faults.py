@@ -239,6 +239,15 @@ FAULTS_IN_GRADIENTS = [
 ]
 """In the gradients by hand."""
 
+FAULT_OF_FEW_DIGITS = Fault(
+    "a norm to an eighth",
+    "norm",
+    "layer_norm",
+    {"accelerated": "F.layer_norm(x, weight.shape, weight, bias, eps)"},
+    {"accelerated": "(8 * F.layer_norm(x, weight.shape, weight, bias, eps)).round() / 8"},
+)
+"""Within the bound of every step in bfloat16, but four times as far from the truth as rounding is."""
+
 
 @contextlib.contextmanager
 def planted(fault: Fault, package: str) -> Iterator[None]:
