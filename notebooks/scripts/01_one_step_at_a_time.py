@@ -7,8 +7,8 @@
 # itself; and this is repeated four times.
 #
 # This notebook takes one frame through it, one step at a time. Every step is a function of a few lines in the
-# folder `reference/`, which has [a title page](../reference/README.md), and every step has a twin in PyTorch in the
-# folder `accelerated/`. The word in the next cell says which of the two computes the traced steps. The single
+# folder `reference/`, which has [a title page](../reference/README.md), and every step has a twin in PyTorch in
+# the folder `accelerated/`. The word in the next cell says which of the two computes the traced steps. The single
 # functions that are called below are always those to be read, the reference's.
 
 # %%
@@ -37,6 +37,9 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 # from](../reference/README.md#where-memories-and-pointers-come-from)). Here random projections stand in for all
 # three: of a patch's pixels for the tokens, of the tokens and the mask for the memories. A pointer is the mean of
 # the object's tokens.
+#
+# In the shapes below N counts tokens of the frame, M tokens of memory, C and C_m their channels, and B objects.
+# Each object has a memory of its own, and objects do not see each other; here there is one.
 #
 # The network is that of SAM 2.1. Its weights here are **random**: nothing was learned, so do not look for meaning
 # in *where* it looks. What you can see is *how* it computes.
@@ -138,8 +141,8 @@ print(f"Found: an encoding is {long:.1f} long, at every place, and a token of th
 print(f"added whole it would be {long / token:.0%} of the token, a tenth of it is {long / token / 10:.0%}.")
 
 # %% [markdown]
-# Every pair of sine and cosine has length one, so the encoding of every place is $\sqrt{C/2}$ long. SAM 2 adds
-# *a tenth* of it to the frame's tokens, once, before the first layer: a hint of the place that does not drown what
+# Every pair of sine and cosine has length one, so the encoding of every place is $\sqrt{C/2}$ long. SAM 2 adds *a
+# tenth* of it to the frame's tokens, once, before the first layer: a hint of the place that does not drown what
 # the token says. Why just a tenth, [nobody has written down](../reference/README.md#which-encoding-goes-where).
 
 # %%
@@ -193,8 +196,8 @@ switch_the_flag("layers.0.self_attn.q_rotated", "layers.0.self_attn.k_rotated")
 #
 # Each token asks a question, its *query* $q$; each token has a label, its *key* $k$, and something to say, its
 # *value* $v$. All three are linear maps of tokens, each with a matrix and a bias. A query is compared with all
-# keys, softmax makes of the scores positive weights that sum to one, and the answer is the mean of the values with
-# these weights. A last linear map brings it back to the tokens' channels:
+# keys, softmax makes of the scores (or *logits*) positive weights that sum to one, and the answer is the mean of
+# the values with these weights. A last linear map brings it back to the tokens' channels:
 #
 # $$\mathrm{attention}(x_q, x_k, x_v) = W_o \left(\mathrm{softmax}\!\left(\frac{q\,k^{\mathsf T}}{\sqrt d}\right)
 # v\right) + b_o,$$
@@ -283,9 +286,9 @@ print(f"those of this layer at {with_root:.0f} of 256, and at {without:.1f} with
 #
 # A query has one softmax row, and so one mean: it cannot bring back what stands here and, apart from it, what
 # stands there. With $H$ heads the channels are cut into $H$ parts, each with its own row, and $W_o$ puts the parts
-# together. It costs no more, since each head is as much narrower. SAM 2 has **one** head of 256 channels. (Why, its
-# paper does not say. One wide head is what lets memories of 64 channels be averaged before they are projected, at
-# less cost: [notebook 05](05_softmax_in_tiles.ipynb).)
+# together. It costs no more, since each head is as much narrower. SAM 2 has **one** head of 256 channels. (Why,
+# its paper does not say. One wide head is what lets memories of 64 channels be averaged before they are projected,
+# at less cost: [notebook 05](05_softmax_in_tiles.ipynb).)
 #
 # The same weights can be run with four heads, since the matrices have the same shapes. Below is where one query
 # looks with one head, and with each of four.
@@ -320,8 +323,9 @@ print(f"{len(set(favourites))} different ones, where one head had to be content 
 # %% [markdown]
 # ## 4. Self-attention
 #
-# In the first block of a layer the tokens of the current frame look at each other. Queries, keys and values all
-# come from the frame; what the attention gives is *added* to the tokens:
+# In the first block of a layer the tokens of the current frame look at each other, so that each knows what it is
+# part of before the memory is asked. Queries, keys and values all come from the frame; what the attention gives is
+# *added* to the tokens:
 #
 # $$y = \mathrm{norm}_1(x), \qquad x \leftarrow x + \mathrm{attention}(y, y, y)$$
 #
@@ -359,16 +363,19 @@ switch_the_flag("layers.0.self_attention")
 # %% [markdown]
 # ## 5. Cross-attention
 #
-# In the second block the same tokens look at the memory: all tokens of the three earlier frames, and after them the
-# object pointers, short summaries of the object. There are sixteen of them here, as SAM 2 has in a long video (the
-# oldest is repeated to make so many), and each is cut into four tokens of 64 channels. Keys and values come from
-# the memory, which has 64 channels instead of 256:
+# In the second block the same tokens look at the memory: all tokens of the three earlier frames, and after them
+# the object pointers, short summaries of the object. There are sixteen of them here, as SAM 2 has in a long video
+# (the oldest is repeated to make so many), and each is cut into four tokens of 64 channels. Keys and values come
+# from the memory, which has 64 channels instead of 256:
 #
 # $$x \leftarrow x + \mathrm{attention}\big(\mathrm{norm}_2(x),\; m + p,\; m\big)$$
 #
 # Here $m$ are the memory tokens and $p$ their positions, which go into the keys only. Each memory frame is a grid
-# like the current one, and its keys are rotated as such. Pointers have no place in the image, so they are not
-# rotated. The three panels are parts of *one* softmax row, so their colours have one scale.
+# like the current one, and its keys are rotated as such (`rope_k_repeat`). Pointers have no place in the image, so
+# they are not rotated. There is no mask: every query may look at every token of the memory. What is not to be seen
+# is not in it.
+#
+# The three panels are parts of *one* softmax row, so their colours have one scale.
 
 # %%
 row = model.attention_map(*inputs, layer=0, kind="cross", queries=queries[1])[0, 0, 0]
@@ -393,7 +400,8 @@ switch_the_flag(
 # ## 6. Feed-forward
 #
 # In the third block nobody looks at anybody. Each token passes the same small network: up to 2048 channels,
-# everything negative is cut off, and down to 256 again. The result is added to the token.
+# everything negative is cut off, and down to 256 again. The result is added to the token. Attention only takes
+# means of linear maps; here each token can make of what it brought back something that is no such mean.
 #
 # $$x \leftarrow x + W_2\,\max(0,\; W_1\,\mathrm{norm}_3(x) + b_1) + b_2$$
 
@@ -450,6 +458,10 @@ print(f"Found: what is added makes the median token {medians[-2] / medians[0]:.1
 print(f"the last norm brings all to one length, {medians[-1]:.1f}.")
 
 # %% [markdown]
+# What comes out has the shape of what went in, and takes its place: SAM 2's mask decoder makes the mask of it,
+# together with finer features that come straight from the image encoder and have looked at nothing. The layers
+# differ in their weights only. The later ones ask with what the earlier ones brought back.
+#
 # And the flag once more, for the whole: `compare` gives the error of every step of all four layers, and the bound
 # that float32 is allowed. The two backends share no arithmetic; that they agree to a few units of float32's last
 # place, at every step, is what the tests of this project check on thousands of drawn cases.
@@ -479,19 +491,19 @@ print(f"{(errors == 0).sum()} equal to the last digit; the worst error is {error
 #
 # 1. Give `load` another `seed`, everywhere: what changes in the pictures, and what does not?
 # 2. Set `frames=8`, which gives SAM 2's own number of memories, seven. What becomes of the shares?
-# 3. Look at layer 3 instead of layer 0. Is the attention of random weights sharper or flatter there? Can you say why
-#    from the lengths of the tokens, or why not?
+# 3. Look at layer 3 instead of layer 0. Is the attention of random weights sharper or flatter there? Can you say
+#    why from the lengths of the tokens, or why not?
 #
 # <details>
 # <summary>Answers</summary>
 #
-# 1. Where it looks changes entirely, and how much of it goes to which memory a little. What is arithmetic stays: the
-#    norm's picture, the encodings, the offsets, a sum of one, the agreement of the backends.
-# 2. They get smaller, since one softmax is divided among more tokens; with random weights each memory gets about its
-#    share of the tokens, one in seven of what the pointers leave. The multiples of uniform stay as they are.
+# 1. Where it looks changes entirely, and how much of it goes to which memory a little. What is arithmetic stays:
+#    the norm's picture, the encodings, the offsets, a sum of one, the agreement of the backends.
+# 2. They get smaller, since one softmax is divided among more tokens; with random weights each memory gets about
+#    its share of the tokens, one in seven of what the pointers leave. The multiples of uniform stay as they are.
 # 3. Self-attention is about as sharp in layer 3 as in layer 0, though its tokens are twice as long. The lengths do
-#    not decide it: every block begins with a norm, which brings all tokens to one length, so queries and keys are as
-#    long in every layer. (A norm's *weights* could change that, and so could the projections, if they had learned
-#    something.)
+#    not decide it: every block begins with a norm, which brings all tokens to one length, so queries and keys are
+#    as long in every layer. (A norm's *weights* could change that, and so could the projections, if they had
+#    learned something.)
 #
 # </details>

@@ -464,7 +464,7 @@ sound, planted = (
 # %%
 diary = []
 report = search(agreement(sound, planted, diary), sides.map(lambda side: (side, side)))
-print(f"{report}: {len(diary)} examples, {sum(failed for *_, failed in diary)} of them failed")
+print(f"Found: {report}; of {len(diary)} examples {sum(failed for *_, failed in diary)} failed.")
 
 # %% [markdown]
 # All those examples, and no complaint. A test is only as good as what it draws. Now height and width apart:
@@ -527,6 +527,7 @@ axis.legend(frameon=False, loc="upper right")
 plt.show()
 print(f"call {first + 1} is the first to fail, with grid {diary[first][0]} and {sizes[first]} numbers")
 print(f"call {last + 1} is the last to fail, with grid {diary[last][0]} and {sizes[last]} numbers")
+print(f"Found: shrinking took {len(diary) - first - 1} calls, and left {sizes[last]} numbers of {sizes[first]}.")
 
 # %% [markdown]
 # The orange squares step down: each is simpler than the last, and still fails. The grey circles are examples that
@@ -541,7 +542,7 @@ print(f"call {last + 1} is the last to fail, with grid {diary[last][0]} and {siz
 diary = []
 both = agreement(*(mistaken(part.RoPEAttention) for part in package.values()), diary)
 report = search(both, st.tuples(sides, sides))
-print(f"{report}: {len(diary)} examples, {sum(failed for *_, failed in diary)} of them failed")
+print(f"Found: {report}; of {len(diary)} examples {sum(failed for *_, failed in diary)} failed.")
 
 
 # %% [markdown]
@@ -583,6 +584,8 @@ ranges = {"quarters": st.integers(1, 4), "seed": st.integers(0, 2**32 - 1)}
 classes = {"sound": package[BACKEND].RoPEAttention, "mistaken": mistaken(package[BACKEND].RoPEAttention)}
 reports = {label: search(only_the_offset_counts(cls), st.tuples(sides, sides)) for label, cls in classes.items()}
 print("\n\n".join(f"the {label} class {report}" for label, report in reports.items()))
+print("\nFound: the property alone, without a second program, refuses:", end=" ")
+print(", ".join(label for label, report in reports.items() if report != "passed"))
 
 # %% [markdown]
 # This property finds the bug without any second program. Its minimal example is another one, a grid with two rows

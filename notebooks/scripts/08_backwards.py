@@ -297,9 +297,12 @@ print(f"without the way past {through[-1] / through[0]:.0e} of it would arrive."
 # ## 6. The whole, checked twice
 #
 # `memory_attention_backward` is all of this in a row, from the last norm to the input. Every layer looks at the
-# same memory, so what the layers say about it adds up. Below it is checked on the small config `tiny`, in float64:
-# each of the inputs and parameters against the slope along a random direction, and against PyTorch's autograd of
-# the *other* backend, which knows nothing of these formulas.
+# same memory, so what the layers say about it adds up. In training that sum goes on: to the memory encoder, and to
+# the frames that the memories were made of.
+#
+# Below it is checked on the small config `tiny`, in float64: each of the inputs and parameters against the slope
+# along a random direction, and against PyTorch's autograd of the *other* backend, which knows nothing of these
+# formulas.
 
 # %%
 config = ma.load_config("tiny")

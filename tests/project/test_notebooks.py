@@ -21,6 +21,10 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def prose(script):
+    return "\n\n".join(cell.source for cell in read(script).cells if cell.cell_type == "markdown")
+
+
 def kinds(outputs):
     """The kinds of outputs in their order; what is printed may come in one piece or in several."""
     return [kind for kind, _ in itertools.groupby(output.output_type for output in outputs)]
@@ -70,3 +74,24 @@ def test_it_is_committed_with_pictures_and_without_errors(script):
     pictures = [output for output in outputs if {"image/png", "image/gif"} & set(output.get("data", {}))]
     assert len(pictures) >= 3
     assert product(script).stat().st_size < 3e6
+
+
+@each_script
+def test_it_says_what_it_found_and_answers_its_exercises(script):
+    printed = [
+        output.text for cell in code_cells(committed(script)) for output in cell.outputs if "text" in output
+    ]
+    assert sum(text.count("Found: ") for text in printed) >= 5
+    questions, answers = prose(script).split("To try")[-1].split("<summary>Answers</summary>")
+    asked, answered = (re.findall(r"^(\d)\. ", text, re.MULTILINE) for text in (questions, answers))
+    assert asked == answered == list("123")
+    assert answers.strip().endswith("</details>")
+
+
+@each_script
+def test_its_links_lead_somewhere(script):
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", prose(script)):
+        path, _, place = target.partition("#")
+        assert (FOLDER / path).is_file(), target
+        headings = re.findall(r"^#+ (.+)$", (FOLDER / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not place or place in [re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings]
