@@ -11,7 +11,13 @@ from pathlib import Path
 from memory_attention import cli
 from memory_attention.benchmarks.cases import Case
 from memory_attention.benchmarks.floor import needed
-from memory_attention.benchmarks.markdown import contenders_tables, kept_keys_text, recorded_text, speed_table
+from memory_attention.benchmarks.markdown import (
+    contenders_tables,
+    kept_keys_text,
+    recorded_text,
+    speed_table,
+    versions_table,
+)
 from memory_attention.configs import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +88,12 @@ def test_the_speed_is_that_of_the_committed_results():
     assert all(f"\n\n{table}\n\n" in shown for table in tables)
     for text in (kept_keys_text(kept), recorded_text(recorded)):
         assert text in " ".join(shown.split())
+
+
+def test_the_versions_are_those_of_the_committed_results():
+    versions = json.loads((ROOT / "benchmarks" / "results" / "versions.json").read_text())
+    shown = README.split("<!-- figures: benchmarks/results/versions.json -->\n")[1]
+    assert shown.startswith(versions_table(versions) + "\n\n")
 
 
 def test_what_many_objects_save_is_counted():
