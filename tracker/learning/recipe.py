@@ -28,6 +28,10 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 0.03
     average_over: int = 500
+    hard: float = 0.4
+    hidden_weight: float = 2.0
+    dropped_at_once: float = 0.2
+    dropped_singly: float = 0.2
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
