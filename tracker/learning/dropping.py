@@ -9,7 +9,7 @@ Bank = Any
 
 
 class DroppingBank:
-    """A memory bank whose frames see fewer memories than it has; pointers are never missing.
+    """A memory bank whose frames see fewer memories than it has, where pointers are left to serve.
 
     With the probability `dropped_at_once` a frame sees no memory at all, else each of them is missing with the
     probability `dropped_singly`, drawn from `rng`.
@@ -30,6 +30,8 @@ class DroppingBank:
     def tokens(self, frame: int, **options: Any) -> Any:
         """What the bank has for a frame, without the tokens of the missing memories."""
         found = self.bank.tokens(frame, **options)
+        if not found.num_obj_ptr_tokens:
+            return found
         kept = self._kept(len(found.memory_frames))
         spatial = len(found.memory) - found.num_obj_ptr_tokens
         tokens = np.append(np.repeat(kept, spatial // len(kept)), np.ones(found.num_obj_ptr_tokens, bool))

@@ -13,8 +13,6 @@ from .photographs import TRAINING
 SHARPNESS = 2.0
 MASK_CHANNELS = 4
 CLIPS_TO_LOOK_AT = 16
-POINTER_SHARPNESS = 1.5
-POINTER_NOISE = 0.1
 
 
 def check_trainable(config: Config) -> None:
@@ -76,18 +74,12 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
         weights[f"{name}.weight"] *= np.float32(0.3)
     # At first a pixel is the object's with a probability of 6 %, about what objects cover.
     weights["mask_decoder.mask.bias"] -= np.float32(2.7)
-    mean, whitening = address_by_appearance(config, weights, rng)
-    point_by_appearance(config, weights, mean, whitening)
+    address_by_appearance(config, weights, rng)
     return weights
 
 
-def address_by_appearance(
-    config: Config, weights: Weights, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, "seen C"]]:
-    """Set, in place, memories to whitened features beside the mask, and queries and keys to the former.
-
-    Returns the features' mean and the whitening projection.
-    """
+def address_by_appearance(config: Config, weights: Weights, rng: np.random.Generator) -> None:
+    """Set, in place, memories to whitened features beside the mask, and queries and keys to the former."""
     channels, memory = config.memory_attention.d_model, config.memory_attention.memory_dim
     seen = memory - MASK_CHANNELS
     clips = [make_clip(rng, TRAINING, np.zeros(1), recolour=True) for _ in range(CLIPS_TO_LOOK_AT)]
@@ -112,37 +104,6 @@ def address_by_appearance(
         weights[f"{attention}.k_proj.bias"][:] = 0
         for branch in ("self_attn.out_proj", "cross_attn_image.out_proj", "linear2"):
             weights[f"{PREFIX}layers.{layer}.{branch}.weight"] *= np.float32(0.3)
-    return mean, whitening
-
-
-def point_by_appearance(
-    config: Config,
-    weights: Weights,
-    mean: Float[np.ndarray, " C"],
-    whitening: Float[np.ndarray, "seen C"],
-) -> None:
-    """Set, in place, an object pointer's first token to look like a memory token of the object.
-
-    That is its whitened mean feature and a mask that is full; the last token, where there are more, is that of
-    no appearance and an empty mask: what looks like neither finds it rather than the object.
-    """
-    channels, memory = config.memory_attention.d_model, config.memory_attention.memory_dim
-    seen = memory - MASK_CHANNELS
-    pairs = min(seen, channels // 2)
-    first, last = weights["obj_ptr_proj.0.weight"], weights["obj_ptr_proj.1.weight"]
-    # x = relu(x) − relu(−x)
-    for sign, start in ((1, 0), (-1, pairs)):
-        units = slice(start, start + pairs)
-        first[units] = sign * whitening[:pairs]
-        weights["obj_ptr_proj.0.bias"][units] = -sign * whitening[:pairs] @ mean
-        last[:, units] *= np.float32(POINTER_NOISE)
-        last[:pairs, units] += sign * POINTER_SHARPNESS * np.eye(pairs, dtype=np.float32)
-    bias = weights["obj_ptr_proj.1.bias"]
-    bias[seen:memory] = 2
-    if channels > memory:
-        bias[-MASK_CHANNELS:] = -2
-    if config.memory_bank.proj_tpos_enc_in_obj_ptrs:
-        weights["obj_ptr_tpos_proj.weight"] *= np.float32(POINTER_NOISE)
 
 
 def whitener(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ...rules.numbers import whole_number
 
 LEAST = {"seed": 0, "steps": 1, "frames": 2, "objects": 1, "span": 2, "warmup": 1, "average_over": 1}
+PROBABILITIES = ("hard", "dropped_at_once", "dropped_singly")
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Recipe:
     """How the tracker is trained.
 
     Each step has about so many `frames`, in fewer but longer clips from one equal part of the steps to the
-    next (`lengths`), and follows so many `objects` of each clip. Raises `TypeError` or `ValueError` naming the
+    next (`lengths`), and follows so many `objects` of each clip. `hard`, `dropped_at_once` and `dropped_singly`
+    are probabilities: of a hard clip, and of memories that a frame does not see. Raises `TypeError` or `ValueError` naming the
     number that does not fit.
     """
 
@@ -36,6 +38,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
             whole_number(getattr(self, name), name, least)
+        for name in PROBABILITIES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a probability, 0 to 1")
         most = min(self.frames, self.span)
         if not self.lengths or not all(2 <= length <= most for length in self.lengths):
             raise ValueError(f"lengths is {self.lengths}, expected numbers from 2 to {most}, frames and span")
