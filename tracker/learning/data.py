@@ -159,6 +159,7 @@ def make_clip(
     names: tuple[str, ...],
     times: Float[np.ndarray, " T"],
     recolour: bool = False,
+    resize: float = 1,
     hard: bool = False,
 ) -> Clip:
     """Compose a clip at these times (frames): a target, two or three distractors, and in most an occluder.
@@ -169,7 +170,8 @@ def make_clip(
     """
     distractors = int(rng.integers(2, 4))
     occluders = int(hard or rng.random() < 0.7)
-    background, *textures = draw_textures(rng, names, [SIZE + 32] + [96] * (1 + distractors + occluders), recolour)
+    sides = [SIZE + 32] + [96] * (1 + distractors + occluders)
+    background, *textures = draw_textures(rng, names, sides, recolour, resize)
     in_sight = 0.0
     while in_sight < LEAST_IN_SIGHT:
         pieces = draw_pieces(rng, textures, occluders, times[-1], HIDING if hard else PASSING)

@@ -15,7 +15,9 @@ class DroppingBank:
     probability `dropped_singly`, drawn from `rng`.
     """
 
-    def __init__(self, bank: Bank, rng: np.random.Generator, dropped_at_once: float, dropped_singly: float) -> None:
+    def __init__(
+        self, bank: Bank, rng: np.random.Generator, dropped_at_once: float, dropped_singly: float
+    ) -> None:
         self.bank, self.rng = bank, rng
         self.dropped_at_once, self.dropped_singly = dropped_at_once, dropped_singly
 

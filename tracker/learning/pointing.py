@@ -7,13 +7,27 @@ from ...configs import Config
 from ...reference.position import sine_encoding_2d
 from ...weights import Weights
 from ..tracker import Tracker
+from ..weights import read_tracker
 from .data import make_clip
+from .initial import initial_weights
 from .photographs import TRAINING
+from .recipe import Recipe
 
-CLIPS = 48
+CLIPS = 24
 AGES = 4
 RIDGE = 0.1
-LOUDNESS = 1.5
+LOUDNESS = 1.75
+
+
+def first_weights(config: Config, recipe: Recipe) -> Weights:
+    """The weights at step 0: drawn from the seed, or those of `start` with pointers that are set anew."""
+    if not recipe.start:
+        return initial_weights(config, recipe.seed)
+    made_for, weights, _ = read_tracker(recipe.start)
+    if made_for != config:
+        raise ValueError(f"start is of config {made_for.name}, expected {config.name}, which is trained")
+    set_pointers(config, weights, np.random.default_rng(recipe.seed))
+    return weights
 
 
 def set_pointers(config: Config, weights: Weights, rng: np.random.Generator) -> None:

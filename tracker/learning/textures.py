@@ -8,7 +8,6 @@ from .photographs import photograph
 Rng = np.random.Generator
 
 LEAST_CONTRAST = 0.25
-ENLARGED = 1.6
 
 
 def draw_mix(rng: Rng) -> Float[np.ndarray, "3 3"]:
@@ -64,13 +63,13 @@ def appearance(texture: Float[np.ndarray, "P Q 3"]) -> Float[np.ndarray, "4"]:
 
 
 def draw_textures(
-    rng: Rng, names: tuple[str, ...], sides: list[int], recolour: bool
+    rng: Rng, names: tuple[str, ...], sides: list[int], recolour: bool, resize: float
 ) -> list[Float[np.ndarray, "P P 3"]]:
     """Cut textures of these sides (pixels) from different photographs, with another brightness each.
 
-    They also look different from each other, if twenty tries find such. `recolour` changes their size and their
-    colours too, so that few photographs look like many; about half of the textures then share one mix of colours,
-    since what is seen in one place often does.
+    They also look different from each other, if twenty tries find such. `recolour` changes their colours
+    too, so that few photographs look like many; about half of the textures then share one mix of colours,
+    since what is seen in one place often does. They are up to `resize` times larger or smaller.
     """
     left = list(names)
     shared = draw_mix(rng)
@@ -79,7 +78,7 @@ def draw_textures(
     for side in sides:
         for _ in range(20):
             name = left[rng.integers(len(left))]
-            scale = ENLARGED ** rng.uniform(-1, 1) if recolour else 1
+            scale = resize ** rng.uniform(-1, 1) if resize > 1 else 1
             length = min(round(side / scale), *photograph(name).shape[:2])
             texture = cut(rng, name, length)
             # A few pixels of the middle say enough.

@@ -25,9 +25,10 @@ from ..weights import write_tracker
 from .checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
 from .data import make_clip
 from .dropping import DroppingBank
-from .initial import check_trainable, initial_weights
+from .initial import check_trainable
 from .log import COLUMNS, LOG, read_log, write_log
 from .photographs import TRAINING
+from .pointing import first_weights
 from .recipe import Recipe
 
 LEAST_AREA = 200
@@ -49,7 +50,9 @@ def training_clips(
         longest_gap = rng.integers(1, (recipe.span - 1) // (length - 1) + 1)
         gaps = rng.integers(1, longest_gap + 1, length - 1)
         times = np.concatenate([[0.0], np.cumsum(gaps)])
-        clip = make_clip(rng, TRAINING, times, recolour=True, hard=rng.random() < recipe.hard)
+        # Only where it matters: the clips of a recipe without hard ones stay as they are.
+        hard = recipe.hard > 0 and rng.random() < recipe.hard
+        clip = make_clip(rng, TRAINING, times, recolour=True, resize=recipe.resize, hard=hard)
         in_sight = np.flatnonzero(clip.masks[0].sum(axis=(1, 2)) >= LEAST_AREA)
         frames.append(clip.frames)
         # The target is followed in any case; where nothing else is in sight, it is followed twice.
@@ -86,7 +89,7 @@ class Training:
         self.seconds = 0.0
         self.rows: list[dict[str, float]] = []
         config = load_config(recipe.config)
-        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
+        self.tracker = Tracker(config, first_weights(config, recipe), "accelerated", device="cpu")
         network: Any = self.tracker.attention.network
         # So that it drops out what the config says.
         network.module.train()
@@ -224,9 +227,10 @@ def train(
 
     The folder gets `checkpoint.pt` and `log.csv`, every `save_every` steps and however the training ends, and at
     the end `weights.safetensors` with `command`, config and seed in its metadata. Nothing but the clips is drawn
-    while training, and what drops out, and those from the seed and the step: an interrupted run continues as if
-    it had not been. `stop_at` ends early, at that step. Raises `ValueError` for a config that does not fit, a
-    checkpoint or a log that cannot be gone on with, or a folder in which another training is running.
+    while training, what drops out and what is missing, and those from the seed and the step: an interrupted run
+    continues as if it had not been. `stop_at` ends early, at that step. Raises `ValueError` for a config that
+    does not fit, a checkpoint or a log that cannot be gone on with, or a folder in which another training is
+    running.
     """
     recipe = recipe or Recipe()
     check_trainable(load_config(recipe.config))
