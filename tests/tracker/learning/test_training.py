@@ -220,6 +220,11 @@ def test_each_step_drops_out_anew_and_leaves_the_users_draws_alone(tmp_path, mon
         ({"lengths": (2, 1)}, "lengths is .* expected numbers from 2 to 8, frames and span"),
         ({"lengths": (2, 9)}, "lengths is .* expected numbers from 2 to 8, frames and span"),
         ({"warmup": 0}, "warmup is 0"),
+        ({"hard": 1.5}, "hard is 1.5, expected a probability"),
+        ({"dropped_at_once": -0.1}, "dropped_at_once is -0.1"),
+        ({"dropped_singly": float("nan")}, "dropped_singly is nan"),
+        ({"resize": 0.5}, "resize is 0.5, expected a factor"),
+        ({"hidden_weight": 0}, "hidden_weight is 0"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_by_name(numbers, words):
