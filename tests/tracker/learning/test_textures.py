@@ -18,7 +18,7 @@ def test_a_texture_of_the_same_size_is_the_same(seed, length):
 
 @given(length=st.integers(2, 30), side=st.integers(2, 30))
 def test_a_slope_stays_a_slope(length, side):
-    """Row r of `length` is at (r + ½) / length: so is every row of the other size, but for half a row at the ends."""
+    """Row r of n is at height (r + ½) / n, in both sizes, but for half a row at the ends."""
     height = (np.arange(length, dtype=np.float32) + 0.5) / length
     texture = np.stack(np.broadcast_arrays(height[:, None], height, 2 * height[:, None]), axis=-1)
     expected = np.clip((np.arange(side) + 0.5) / side, height[0], height[-1])
