@@ -50,7 +50,7 @@ class Recipe:
             "average_over": 300,
             "hard": 0.4,
             "resize": 1.6,
-            "hidden_weight": 2.0,
+            "hidden_weight": 3.0,
             "dropped_at_once": 0.2,
             "dropped_singly": 0.2,
         }
