@@ -19,7 +19,7 @@ from memory_attention.tracker.learning import training as training_module
 from memory_attention.tracker.learning.checkpoint import CHECKPOINT
 from memory_attention.tracker.learning.log import COLUMNS, LOG, read_log, write_log
 from memory_attention.tracker.learning.recipe import Recipe
-from memory_attention.tracker.learning.training import Training, train
+from memory_attention.tracker.learning.training import Training, mask_loss, train
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -230,6 +230,16 @@ def test_each_step_drops_out_anew_and_leaves_the_users_draws_alone(tmp_path, mon
 def test_a_recipe_that_cannot_be_is_refused_by_name(numbers, words):
     with pytest.raises((TypeError, ValueError), match=words):
         Recipe(**{"frames": 10, "span": 8, **numbers})
+
+
+def test_a_hidden_object_counts_so_many_times():
+    rng = np.random.default_rng(4)
+    logits = torch.from_numpy(rng.normal(size=(3, 5, 6)))
+    masks = torch.from_numpy((rng.random((3, 5, 6)) < 0.4).astype(np.float64))
+    masks[1] = 0
+    each = [mask_loss(logits[n : n + 1], masks[n : n + 1], 1.0) for n in range(3)]
+    expected = (each[0] + 2.5 * each[1] + each[2]) / 3
+    torch.testing.assert_close(mask_loss(logits, masks, 2.5), expected)
 
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
