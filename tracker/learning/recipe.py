@@ -43,11 +43,11 @@ class Recipe:
     def with_memories_missing(cls, start: str, **changes: Any) -> Self:
         """The second lesson: a tracker that has learned to track learns to do so from object pointers too."""
         lesson: dict[str, Any] = {
-            "steps": 300,
+            "steps": 550,
             "lengths": (4, 8),
             "learning_rate": 1e-3,
-            "warmup": 20,
-            "average_over": 100,
+            "warmup": 30,
+            "average_over": 150,
             "hard": 0.4,
             "resize": 1.6,
             "hidden_weight": 2.0,
