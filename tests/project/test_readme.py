@@ -63,9 +63,12 @@ def test_the_figures_are_those_of_the_committed_results():
     assert cells == [
         f"{figures['iou']:.3f}",
         f"{figures['iou_without_memory']:.3f}",
+        f"{figures['iou_without_pointers']:.3f}",
+        f"{figures['pointers_cost']:.4f} ± {figures['pointers_cost_error']:.4f}",
         f"{figures['iou_of_first_mask']:.3f}",
         f"{figures['hidden_found_empty']:.0%} of {figures['hidden_frames']}",
         ", ".join(f"{share:.1f} ×" for share in figures["attention_share"]),
+        ", ".join(f"{share:.2%}" for share in figures["pointer_share"]),
         f"{results['agreement']:.6%}",
     ]
 
