@@ -6,7 +6,7 @@ INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
 SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test lint types thorough pictures gpu gpu-wheels versions clean
+.PHONY: demo test lint types thorough notebooks lab pictures gpu gpu-wheels versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
@@ -31,6 +31,19 @@ FORCE:
 
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# Made of notebooks/scripts/ and run, all of them, in some minutes. One thread, so that what did not change comes out
+# as it was.
+notebooks: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/making.py
+
+# In the browser; what is saved there is written to the script as well.
+lab: .venv/lab
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
+
+.venv/lab: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt 'jupyterlab>=4.3'
+	touch $@
 
 # The README's picture of the explorer, by the browser that its tests need.
 pictures: .venv/ready

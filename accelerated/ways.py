@@ -15,6 +15,8 @@ from .position import Places
 from .problem import Form, Problem
 from .tracing import is_derived_forwards, is_hooked, is_plain_linear, is_traced, refuse_torchscripts_export
 
+OURS = f"{__package__}.attention"
+
 
 def queries_go_to_memory_space(
     attention: nn.Module,
@@ -24,8 +26,15 @@ def queries_go_to_memory_space(
     places: Places | None,
     record: Record,
 ) -> bool:
-    """Whether keys need not be projected: for inference, where nobody would miss keys or values."""
-    if attention.training or record is not unrecorded or is_derived_forwards() or is_traced(query, k, v):
+    """Whether keys need not be projected: for inference, where nobody would miss keys or values.
+
+    A subclass may encode places in its own way. Objects that do not fit together are for PyTorch to refuse.
+    """
+    if attention.training or record is not unrecorded or is_traced(query, k, v):
+        return False
+    if type(attention)._encode.__module__ != OURS:
+        return False
+    if len(query) not in (1, len(k)):
         return False
     projections = attention.k_proj, attention.v_proj
     if not all(map(is_plain_linear, projections)):

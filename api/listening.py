@@ -10,7 +10,7 @@ import numpy as np
 from .attention_map import attention_rows, compared_steps
 from .inputs import Inputs
 from .model import Model
-from .recorder import MOST_QUERIES, Recorder, Told, Wishes
+from .recorder import MOST_QUERIES, Recorder, Told, Wishes, bytes_of_row
 from .recording import Recording, fingerprint_of
 from .rules.grids import grid_of
 from .rules.record import Record
@@ -32,7 +32,7 @@ def record(
     `Sam3TrackerVideoModel` of `transformers`, SAM 2's predictor or one of its forks', accelerated or not.
     `queries`: token numbers of the frame's grid, a mask [h,w] of any size, a `Box`, or `"found"`, the tokens
     under the mask in which the object was last found before the frame, in the direction of tracking. Of a mask
-    or a box at most `most_queries` tokens, spread evenly. `layers` and `frames` (numbers): which to record, none
+    or a box at most `most_queries` tokens, spread over it. `layers` and `frames` (numbers): which to record, none
     is all. Frames are those of the host; where it says none, the calls count as frames 0, 1, ….
 
     Only softmax rows of chosen queries are computed, [B,H,Q,M], never N × M. After the block the model is as it
@@ -64,6 +64,8 @@ def _integrations() -> Any:
 def _listening(model: Model, recorder: Recorder) -> Iterator[None]:
     """While the model runs, listen to the queries and keys of its steps."""
     network, run = model.config.memory_attention, model.run
+    # Another recording may be listening already.
+    outer = vars(model).get("run")
     compared = [compared_steps(network, layer, "cross") for layer in range(network.num_layers)]
     layer_of = {key: layer for layer, (_, key) in enumerate(compared)}
 
@@ -80,6 +82,8 @@ def _listening(model: Model, recorder: Recorder) -> Iterator[None]:
         yield
     finally:
         del model.run
+        if outer is not None:
+            model.run = outer  # type: ignore[method-assign]
 
 
 def _listener(
@@ -100,7 +104,7 @@ def _listener(
             layer = layer_of[name]
             query = queries.pop(compared[layer][0])
             grid = grid_of(query.shape[2], inputs.grid, attention.feat_sizes)
-            tokens = recorder.tokens(layer, grid)
+            tokens = recorder.tokens(layer, grid, bytes_of_row(query.shape, value.shape))
             if tokens is not None:
                 recorder.keep(layer, attention_rows(query, value, tokens.tolist()), int(inputs.num_obj_ptr_tokens))
         elif any(name == query for query, _ in compared):

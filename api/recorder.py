@@ -66,18 +66,20 @@ class Recorder:
         wanted = not self.recording.stopped and (self._frames is None or frame in self._frames)
         self._open = Call(frame, told) if wanted else None
 
-    def tokens(self, layer: int, grid: tuple[int, int]) -> Int[np.ndarray, " Q"] | None:
-        """The queries whose rows of a layer are wanted now; none where there are none.
+    def tokens(self, layer: int, grid: tuple[int, int], row_bytes: int) -> Int[np.ndarray, " Q"] | None:
+        """The queries whose rows of a layer are wanted now; none where there are none, or no room for them.
 
-        Raises `ValueError` for queries outside the grid, and where the host does not say what was found.
+        A query's row takes `row_bytes`, for all objects and heads. Raises `ValueError` for queries outside the
+        grid, and where the host does not say what was found.
         """
         call = self._open
         if call is None or layer not in self._layers:
             return None
         if call.tokens is None:
             call.grid, call.tokens = grid, self._tokens(call, grid)
-            if call.tokens is None:
+            if call.tokens is None or not self._has_room(call, len(self._layers) * len(call.tokens) * row_bytes):
                 self._open = None
+                return None
         return call.tokens
 
     def keep(self, layer: int, rows: Float[np.ndarray, "B H Q M"], num_obj_ptr_tokens: int) -> None:
@@ -92,21 +94,27 @@ class Recorder:
         if call is None or not call.rows:
             return
         looks = call.looks(self.pointer_tokens)
-        needed = self._bytes + sum(look.nbytes for look in looks)
-        if needed > self._limit:
-            self.recording.stopped = (
-                f"frame {call.frame} would make it {needed / 1e6:.3g} MB, more than memory_limit, "
-                f"{self._limit / 1e6:.3g} MB"
-            )
-            warnings.warn(
-                f"the recording stopped: {self.recording.stopped}; what it has stays: record fewer queries, "
-                "layers or frames, or raise the limit",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            return
-        self._bytes = needed
-        self.recording.looks += looks
+        more = sum(look.nbytes for look in looks)
+        if self._has_room(call, more):
+            self._bytes += more
+            self.recording.looks += looks
+
+    def _has_room(self, call: "Call", more: int) -> bool:
+        """Whether so many bytes fit; where they do not, the recording stops with a warning."""
+        needed = self._bytes + more
+        if needed <= self._limit:
+            return True
+        self.recording.stopped = (
+            f"frame {call.frame} would make it {needed / 1e6:.3g} MB, more than memory_limit, "
+            f"{self._limit / 1e6:.3g} MB"
+        )
+        warnings.warn(
+            f"the recording stopped: {self.recording.stopped}; what it has stays: record fewer queries, "
+            "layers or frames, or raise the limit",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return False
 
     def _tokens(self, call: "Call", grid: tuple[int, int]) -> Int[np.ndarray, " Q"] | None:
         if not isinstance(self._queries, str):
@@ -122,6 +130,11 @@ class Recorder:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
             return None
         return tokens_of(mask, grid, self._most)
+
+
+def bytes_of_row(query: Sequence[int], key: Sequence[int]) -> int:
+    """What one query's rows take in float32, for the shapes of queries [B,H,N,d] and keys [B,H,M,d]."""
+    return 4 * key[0] * query[1] * key[2]
 
 
 @dataclass

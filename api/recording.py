@@ -3,6 +3,7 @@
 import hashlib
 import html
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,6 @@ from .cells import small_image, small_masks
 from .looks import Look
 from .recording_file import read_parts, write_parts
 from .shares import Shares, shares_of
-
-COMPARED = ("q_proj.weight", "k_proj.weight")
 
 UNNAMED = "a model"
 
@@ -179,20 +178,22 @@ def load_recording(path: str | os.PathLike[str], model: Any = None) -> Recording
 
 
 def fingerprint_of(model: Any) -> str:
-    """What tells one model from another: a hash of the weights on which the rows at the memory depend.
+    """What tells one model from another: a hash of the weights of its memory attention's layers.
 
     Of a `Model`, or a module of PyTorch, in any host, with the host's own memory attention or ours: the same
-    weights are the same model. Empty where none are found.
+    weights are the same model, whatever their names. Empty where none are found.
     """
     weights = getattr(model, "weights", None)
     weights = weights if isinstance(weights, Mapping) else model.state_dict()
-    chosen = [name for name in weights if ".cross_attn_image." in name and name.endswith(COMPARED)]
-    made = hashlib.sha256()
-    for name in sorted(chosen, key=lambda name: name[name.rindex("layers.") :]):
-        value = weights[name]
-        array = value.detach().float().cpu().numpy() if hasattr(value, "detach") else value
-        made.update(np.ascontiguousarray(array, "<f4").tobytes())
-    return made.hexdigest() if chosen else ""
+    layers = re.compile(r"(.*\blayers)\.\d+\.cross_attn_image\.")
+    within = tuple({f"{found[1]}." for found in map(layers.match, weights) if found})
+    hashes = sorted(_hash(value) for name, value in weights.items() if name.startswith(within))
+    return hashlib.sha256(b"".join(hashes)).hexdigest() if hashes else ""
+
+
+def _hash(weight: Any) -> bytes:
+    array = weight.detach().float().cpu().numpy() if hasattr(weight, "detach") else weight
+    return hashlib.sha256(np.ascontiguousarray(array, "<f4").tobytes()).digest()
 
 
 def listed(names: Iterable[Any], most: int = 8) -> str:

@@ -48,9 +48,9 @@ def draw_growth(result: dict[str, Any]) -> Figure:
             axes[row, column].set(xlabel=label, ylabel=unit, title=title if row == 0 else "")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    where = result["machine"].get(
-        "device", f"{result['machine']['processor']}, {result['machine']['threads']} threads"
-    )
+    count = result["machine"]["threads"]
+    threads = f"{result['machine']['processor']}, {count} thread{'' if count == 1 else 's'}"
+    where = result["machine"].get("device", threads)
     figure.suptitle(f"{result['setting']['config']}, {result['setting']['dtype']}, 1 object; {where}", fontsize=11)
     return figure
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..accelerated import Attention, MemoryAttention
-from ..recorder import Recorder, Told, Wishes
+from ..recorder import Recorder, Told, Wishes, bytes_of_row
 from ..recording import Recording, fingerprint_of
 from .host_frames import Listener
 from .rows import grid_of_queries, softmax_rows
@@ -66,7 +66,8 @@ def _hook(layer: int, attention: Attention, recorder: Recorder) -> Any:
         q, k = (given[name] if name in given else given[name[0]] for name in ("query", "key"))
         pointers = int(given.get("num_k_exclude_rope", 0))
         grid = grid_of_queries(attention, q.shape[-2], given.get("grid"))
-        tokens = recorder.tokens(layer, grid)
+        heads = attention.num_heads
+        tokens = recorder.tokens(layer, grid, bytes_of_row((1, heads), (k.shape[:-2].numel(), heads, k.shape[-2])))
         if tokens is not None:
             chosen = torch.from_numpy(tokens).to(q.device)
             with torch.no_grad():

@@ -38,5 +38,8 @@ def original_of(module: Any) -> Any:
         return module
     original = vars(module)["twin_of"]
     original.training = module.training
-    original._modules.update({name: original_of(child) for name, child in module._modules.items()})
+    children = {name: original_of(child) for name, child in module._modules.items()}
+    # What was taken out meanwhile stays out.
+    original._modules.clear()
+    original._modules.update(children)
     return original

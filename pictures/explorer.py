@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..files import whole_file
+from ..looks import Look
 from ..recording import Recording, listed
 from ..rules.packages import require
 from .colours import HEAT, object_colour
@@ -50,7 +51,8 @@ def explore(
     Behind the heat are the recording's own small pictures (`add_images`), where it has some. `names` are those
     of the outlined objects, where they are not the recording's. Shares of attention are exact; the heat, which
     is the mean over the heads, is rounded to one of 256 steps of the largest of its row, and drawn on a coarser
-    grid where the page would be larger than 9 MB. Raises `ValueError` for a frame that was not recorded.
+    grid where the page would be larger than 9 MB. Raises `ValueError` for a frame that was not recorded, and for
+    more frames than fit.
     """
     require("matplotlib", "the explorer")
     require("PIL", "the explorer")
@@ -59,15 +61,10 @@ def explore(
         raise ValueError(f"frames has none, expected some of those that were recorded: {listed(recording.frames)}")
     asked = list(recording.objects[:MOST_OBJECTS])
     looks = {number: recording.looks_at(number) for number in chosen}
-    coarser = 1
-    while True:
-        shown = [
-            {"number": number, "looks": [packed_look(looks[number].get(name), coarser) for name in asked]}
-            for number in chosen
-        ]
-        if packed_size(shown) <= LARGEST_PAGE:
-            break
-        coarser *= 2
+    images = {number: png(image) for number, image in _needed(recording.images, looks)}
+    outlined_masks = {number: png(outlines(masks)) for number, masks in _needed(recording.masks, looks)}
+    room = LARGEST_PAGE - sum(map(len, (*images.values(), *outlined_masks.values())))
+    shown = _fitting([[looks[number].get(name) for name in asked] for number in chosen], room)
     outlined = max([len(masks) for masks in recording.masks.values()] + [len(asked)])
     called = [*names] or [_called(name) for name in asked]
     called += [f"object {index + 1}" for index in range(len(called), outlined)]
@@ -77,15 +74,34 @@ def explore(
         "colours": to_base64(_heat()),
         "objects": [{"name": name, "colour": object_colour(index)} for index, name in enumerate(called)],
         "asked": len(asked),
-        "frames": shown,
+        "frames": [{"number": number, "looks": each} for number, each in zip(chosen, shown, strict=True)],
         "start": _middle(recording.masks.get(chosen[-1])),
-        "images": {number: png(image) for number, image in _needed(recording.images, looks)},
-        "outlines": {number: png(outlines(masks)) for number, masks in _needed(recording.masks, looks)},
+        "images": images,
+        "outlines": outlined_masks,
     }
     # No string may end the script element that the data stand in.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     template = files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")
     return Explorer(template.replace("__DATA__", text))
+
+
+def _fitting(frames: list[list[Look | None]], room: int) -> list[list[dict[str, Any] | None]]:
+    """The looks of each frame, packed on the finest grid on which their heat takes no more than `room` bytes."""
+    coarser, longest = (
+        1,
+        max((max(look.grid) for looks in frames for look in looks if look is not None), default=1),
+    )
+    while True:
+        packed = [[packed_look(look, coarser) for look in looks] for looks in frames]
+        size = packed_size(packed)
+        if size <= room:
+            return packed
+        if coarser >= longest:
+            raise ValueError(
+                f"frames are {len(frames)}, which take {size / 1e6:.1f} MB on the coarsest grid, where "
+                f"{max(room, 0) / 1e6:.1f} MB are left: show fewer"
+            )
+        coarser *= 2
 
 
 def _called(name: str) -> str:

@@ -62,10 +62,11 @@ def _drawn(
     return cell_means(frame.T.reshape(*grid, -1), drawn).reshape(-1, len(frame)).T
 
 
-def packed_size(frames: list[dict[str, Any]]) -> int:
-    """The bytes that all the heat takes."""
-    looks = [look for frame in frames for look in frame["looks"] if look is not None]
-    return sum(len(rows["heat"]) for look in looks for layers in look["rows"].values() for rows in layers.values())
+def packed_size(frames: list[list[dict[str, Any] | None]]) -> int:
+    """The bytes that all rows take: the heat, its largest, and the shares."""
+    looks = [look for looks in frames for look in looks if look is not None]
+    rows = [rows for look in looks for layers in look["rows"].values() for rows in layers.values()]
+    return sum(len(each[name]) for each in rows for name in ("heat", "top", "shares"))
 
 
 def to_base64(array: np.ndarray) -> str:

@@ -37,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: memory-attention demo --backend accelerated")(demo)
     app.command(epilog="Example: memory-attention track --frames my-video/ --mask first-frame.png")(track)
     app.command(epilog="Example: memory-attention explore --clip 3 --output explorer.html")(explore)
+    app.command(epilog="Example: memory-attention real-clips --output real-clips")(real_clips)
     app.command(epilog="Example: memory-attention evaluate --backend accelerated --clips 200")(evaluate)
     app.command(epilog="Example: memory-attention train --output training --seed 0")(train)
 
@@ -134,6 +135,10 @@ def track(
     if page or picture:
         require("matplotlib", "a picture or a page (--no-picture and --no-page leave them out)")
     check_folder(output)
+    if frames is not None and frames.exists() and output.exists() and output.samefile(frames):
+        raise ValueError(
+            f"output is {output}, the folder of the frames, expected another: pictures would join them"
+        )
     if _draws_masks():
         check_own_masks(output / "masks")
     for file in ("masks.npz", overlay_name(), "track.png", "explorer.html"):
@@ -201,6 +206,18 @@ def _print_ious(tracked: TrackedVideo, name: str) -> None:
     known = np.array(tracked.ious[1:])
     if not np.isnan(known).all():
         console.print(f"mean IoU {np.nanmean(known):.3f} over the frames in which the object is in sight")
+
+
+def real_clips(output: FolderOption = Path("real-clips")) -> None:
+    """Fetch three real clips, with the mask of an object in the first frame of each, for `track`."""
+    from .media.real_clips import PACKAGE, write_real_clips
+
+    check_folder(output)
+    for folder in write_real_clips(output):
+        console.print(
+            f"memory-attention track --frames {folder / 'frames'} --mask {folder / 'mask.png'}", soft_wrap=True
+        )
+    console.print(f"from {PACKAGE}, whose licences its source names")
 
 
 def explore(

@@ -42,7 +42,9 @@ class Places:
         if most is not None:
             frames = graph.add("Min", frames, graph.whole(most))
         spatial = graph.add("Tile", self.of_frame, frames)
-        return graph.add("Concat", spatial, graph.add("Expand", self._count, pointer_tokens), axis=0)
+        places = graph.add("Concat", spatial, graph.add("Expand", self._count, pointer_tokens), axis=0)
+        # One place alone would be broadcast.
+        return graph.add("Reshape", places, graph.add("Add", memory_tokens, pointer_tokens))
 
     def rotate(self, x: str, places: str, batch: str, head_dim: int, theta: float) -> str:
         """Turn `x` [B,H,T,d] by the angles of its `places` [T], in float32 or better; `batch` is B, [1]."""

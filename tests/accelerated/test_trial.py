@@ -1,5 +1,6 @@
 """Forms are tried on numbers of a problem's sizes, and all of them compute the same."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,6 +46,14 @@ def test_the_same_is_tried_once(monkeypatch):
     problem = Problem(1, 1, 5, 10, 12, 4, torch.float32, CPU)
     assert trial.seconds_of(Form(True, "math"), problem) == trial.seconds_of(Form(True, "math"), problem)
     assert len(turns) == 5
+
+
+def test_the_fastest_turn_counts(monkeypatch):
+    """A turn that something else disturbed says nothing: here they take 5, 2, 9, 3 and 7 seconds."""
+    clock = iter(np.cumsum([0, 5, 10, 2, 10, 9, 10, 3, 10, 7]).tolist())
+    monkeypatch.setattr(trial.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(trial, "_attend", lambda *given: None)
+    assert trial.seconds_of(Form(True, "math"), Problem(1, 1, 3, 6, 20, 4, torch.float32, CPU)) == 2
 
 
 @pytest.mark.parametrize(("space", "width"), [(True, 4), (False, 8)])

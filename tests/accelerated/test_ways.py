@@ -127,3 +127,25 @@ def test_weights_that_change_are_seen(change, attention, tokens, calls):
 def test_what_does_not_fit_is_refused_as_ever(grid, pointers, said, attention, tokens):
     with torch.no_grad(), pytest.raises(ValueError, match=said):
         attention(*tokens, num_k_exclude_rope=pointers, grid=grid, record=unrecorded)
+
+
+def test_a_subclass_that_encodes_places_otherwise_is_asked(attention, tokens, calls):
+    class Unrotated(RoPEAttention):
+        def _encode(self, query, key, *_, **__):
+            return query, key
+
+    other = Unrotated(16, 2, kv_in_dim=3, rope_k_repeat=True, feat_sizes=(5, 3)).double().eval()
+    other.load_state_dict(attention.state_dict())
+    other.kernel, other.memory_space = "axial", True
+    rotated, found = call(attention, tokens), call(other, tokens)
+    assert len(calls) == 1
+    other.kernel = "textbook"
+    torch.testing.assert_close(found, call(other, tokens))
+    assert (found - rotated).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("frames", "memories"), [(2, 3), (3, 1)])
+def test_objects_that_do_not_fit_together_are_refused(frames, memories, attention):
+    tokens = torch.randn(frames, 15, 16).double(), *torch.randn(2, memories, 31, 3).double()
+    with pytest.raises(RuntimeError, match="must match|expanded size"):
+        call(attention, tokens)

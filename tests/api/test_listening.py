@@ -100,3 +100,18 @@ def test_a_compiled_model_is_listened_to():
     np.testing.assert_allclose(
         recording.pattern[0, 0], model.attention_map(*GIVEN[0], layer=0, queries=4), rtol=1e-6
     )
+
+
+def test_one_recording_within_another(backend_name):
+    model = ma.load(TINY, backend_name, device="cpu")
+    before = dict(vars(model))
+    with ma.record(model, [7]) as outer:
+        model(*GIVEN[0])
+        with ma.record(model, [2, 11]) as inner:
+            model(*GIVEN[1])
+        model(*GIVEN[0])
+    assert dict(vars(model)) == before
+    assert (outer.frames, inner.frames) == ((0, 1, 2), (0,))
+    for recording, frame, queries in ((outer, 1, [7]), (inner, 0, [2, 11])):
+        truth = model.attention_map(*GIVEN[1], layer=0, queries=queries)
+        np.testing.assert_allclose(recording.pattern[0, frame], truth, atol=bound("float32"))

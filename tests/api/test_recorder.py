@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memory_attention.recorder import Recorder, Told, Wishes
+from memory_attention.recorder import Recorder, Told, Wishes, bytes_of_row
 from memory_attention.recording import Recording
 from recordings import GRID, HEADS, POINTER_TOKENS, softmax_rows
 
@@ -20,9 +20,10 @@ def call(recorder, told=None, memories=2, pointers=1, objects=1):
     recorder.begin(told or Told())
     rows = {}
     for layer in range(3):
-        tokens = recorder.tokens(layer, GRID)
+        keys = memories * TOKENS + pointers * POINTER_TOKENS
+        tokens = recorder.tokens(layer, GRID, bytes_of_row((objects, HEADS), (objects, HEADS, keys)))
         if tokens is not None:
-            shape = (objects, HEADS, len(tokens), memories * TOKENS + pointers * POINTER_TOKENS)
+            shape = (objects, HEADS, len(tokens), keys)
             rows[layer] = softmax_rows(RNG, *shape)
             recorder.keep(layer, rows[layer], pointers * POINTER_TOKENS)
     recorder.end()
@@ -104,6 +105,21 @@ def test_past_the_limit_what_is_there_stays():
     assert call(recorder, Told(10)) == {}
     assert recorder.recording.frames == (7, 8)
     assert "frame 9 would make it" in recorder.recording.stopped
+
+
+def test_rows_that_have_no_room_are_not_computed():
+    """A row of the layers asked for is counted before the first of them is there, whole."""
+    row = bytes_of_row((3, 4, 5, 6), (3, 4, 7, 6))
+    assert row == np.empty((3, 4, 1, 7), np.float32).nbytes
+    recorder = made(layers=[0, 2], memory_limit=2 * 2 * row - 1)
+    recorder.begin(Told(7))
+    with pytest.warns(RuntimeWarning, match="the recording stopped: frame 7"):
+        assert recorder.tokens(0, GRID, row) is None
+    recorder.end()
+    assert recorder.recording.looks == []
+    recorder = made(layers=[0, 2], memory_limit=2 * 2 * row)
+    recorder.begin(Told(7))
+    assert recorder.tokens(0, GRID, row).tolist() == [7, 1]
 
 
 @pytest.mark.parametrize(

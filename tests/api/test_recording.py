@@ -139,6 +139,9 @@ def test_the_same_weights_are_the_same_model():
     tiny, other = ma.load("tiny"), ma.load("tiny", seed=1)
     assert fingerprint_of(tiny) == fingerprint_of(ma.load("tiny", "accelerated", device="cpu"))
     assert fingerprint_of(tiny) != fingerprint_of(other)
+    for name in tiny.weights:
+        changed = {**tiny.weights, name: tiny.weights[name] + 1}
+        assert (fingerprint_of(ma.load("tiny", weights=changed)) != fingerprint_of(tiny)) == (".layers." in name)
     recording = Recording({"model": "mine", "fingerprint": fingerprint_of(tiny)})
     recording.check_made_by(tiny)
     with pytest.raises(ValueError, match="of another model: a mine with weights that are not those of this Model"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memory_attention.tolerances import BOUNDS, EPSILON, LARGEST, bound
+from memory_attention.tolerances import BOUNDS, EPSILON, LARGEST, bound, bound_beside_textbook
 
 
 def test_the_table():
@@ -28,3 +28,16 @@ def test_it_grows_with_the_largest_logit_from_one_on(name):
     assert bound(name, 1e20) == 0.3
     assert bound(name) == BOUNDS[name]
     assert np.isfinite(bound(name, 1e300))
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_beside_the_textbook_twice_its_error_is_allowed_and_the_last_rounding(name):
+    rounding = EPSILON[name]
+    assert bound_beside_textbook(name, 0.0) == rounding
+    assert bound_beside_textbook(name, 3 * rounding) == pytest.approx(7 * rounding)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_beside_a_textbook_that_rounds_as_usual_it_is_the_tighter_rule(name):
+    """Or it would catch nothing: a network that rounds in some ten steps is off by about a unit."""
+    assert bound_beside_textbook(name, EPSILON[name]) < BOUNDS[name]

@@ -5,7 +5,14 @@ from hypothesis import Phase, given, settings
 
 from cases import cases
 from checks import check_equivalence, check_gradients_by_hand, check_off_the_fast_path
-from faults import FAULTS, FAULTS_IN_GRADIENTS, FAULTS_IN_MEMORY_SPACE, FAULTS_OFF_THE_FAST_PATH, planted
+from faults import (
+    FAULT_OF_FEW_DIGITS,
+    FAULTS,
+    FAULTS_IN_GRADIENTS,
+    FAULTS_IN_MEMORY_SPACE,
+    FAULTS_OFF_THE_FAST_PATH,
+    planted,
+)
 from golden import check_golden
 from memory_attention.accelerated import axial
 
@@ -38,8 +45,15 @@ def gradients_by_hand(case):
     check_gradients_by_hand(case, case.inputs)
 
 
+@settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=40)
+@given(case=cases())
+def in_half_precision(case):
+    check_equivalence(case, "accelerated", "cpu", "bfloat16")
+
+
 def test_without_a_fault_all_is_well():
     equivalence()
+    in_half_precision()
     off_the_fast_path()
     in_memory_space()
     gradients_by_hand()
@@ -52,6 +66,11 @@ def test_without_a_fault_all_is_well():
 def test_a_fault_in_one_backend_is_caught_by_equivalence(fault, package):
     with planted(fault, package), pytest.raises(AssertionError):
         equivalence()
+
+
+def test_what_no_bound_catches_in_half_precision_is_caught_beside_the_textbook():
+    with planted(FAULT_OF_FEW_DIGITS, "accelerated"), pytest.raises(AssertionError, match="beside the textbook"):
+        in_half_precision()
 
 
 @pytest.mark.parametrize("fault", FAULTS_OFF_THE_FAST_PATH, ids=lambda fault: fault.name.replace(" ", "-"))

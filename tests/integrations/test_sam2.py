@@ -221,3 +221,13 @@ def test_all_or_none():
     # The rest comes back too, though one is back already.
     ma.restore(models)
     assert [model.memory_attention for model in models] == originals
+
+
+def test_a_layer_that_was_taken_out_stays_out():
+    model = ma.accelerate(predictor())
+    del model.memory_attention.layers[-1]
+    inputs, names = frame_inputs(28, objects=2), list(model.state_dict())
+    with torch.no_grad():
+        truth = model(*inputs)
+        assert wrong(ma.restore(model)(*inputs), truth) <= bound("float32", REACH)
+    assert list(model.state_dict()) == names

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from memory_attention.looks import Look
+from memory_attention.pictures import explorer
 from memory_attention.pictures.explorer import explore
 from memory_attention.pictures.outlines import outlines
 from memory_attention.recording import Recording
@@ -131,3 +132,35 @@ def test_a_page_of_sixteen_frames_is_small():
     top = floats(packed["top"])
     cells = shared[0, :, : 7 * 4096].reshape(5, 7, 32, 2, 32, 2).mean(axis=(3, 5)).reshape(5, -1)
     assert np.abs(heat[:, : 7 * 1024] / 255 * top[:, None] - cells).max() <= 0.5001 / 255 * top.max()
+
+
+def looks_of(grid, rows, frames=1):
+    """Looks of two queries at one memory, frame after frame."""
+    return [Look(number, "a", grid, np.arange(2), {("cross", 0): rows}, 0, (7,), ()) for number in range(frames)]
+
+
+def test_coarser_heat_is_the_mean_of_its_cells_in_their_places(monkeypatch):
+    grid = (4, 6)
+    rows = RNG.random((1, 2, 24), np.float32)
+    rows /= rows.sum(axis=-1, keepdims=True)
+    fine = data_of(Recording({}, looks_of(grid, rows)))["frames"][0]["looks"][0]["rows"]["cross"]["0"]
+    monkeypatch.setattr(explorer, "LARGEST_PAGE", sum(len(fine[name]) for name in ("heat", "top", "shares")) - 1)
+    look = data_of(Recording({}, looks_of(grid, rows)))["frames"][0]["looks"][0]
+    assert look["drawn"] == [2, 3]
+    packed = look["rows"]["cross"]["0"]
+    means = rows[0].reshape(2, 2, 2, 3, 2).mean(axis=(2, 4)).reshape(2, 6)
+    heat = np.frombuffer(zlib.decompress(base64.b64decode(packed["heat"])), np.uint8).reshape(2, 6)
+    top = floats(packed["top"])[:, None]
+    np.testing.assert_allclose(heat / 255 * top, means, atol=0.501 / 255 * top.max())
+    np.testing.assert_allclose(top[:, 0], means.max(axis=1), rtol=1e-6)
+
+
+def test_the_users_pictures_count_and_too_many_frames_are_refused(monkeypatch):
+    rows = np.full((1, 2, 24), 1 / 24, np.float32)
+    recording = Recording({}, looks_of((4, 6), rows, frames=9))
+    recording.add_images([RNG.random((40, 60, 3)) for _ in range(9)])
+    page = explore(recording).page
+    monkeypatch.setattr(explorer, "LARGEST_PAGE", 60_000)
+    with pytest.raises(ValueError, match=r"frames are 9, .* on the coarsest grid, where 0\.0 MB are left"):
+        explore(recording)
+    assert len(explore(recording, frames=[3]).page) < len(page)

@@ -49,3 +49,14 @@ def test_threads_that_share_a_session_take_turns(monkeypatch):
         ours, expected = found[number].steps["ball"], alone.add_frame(FRAMES[number]).steps["ball"]
         assert (ours.frame, ours.memory_frames) == (expected.frame, expected.memory_frames)
         np.testing.assert_array_equal(ours.logits, expected.logits)
+
+
+def test_prompts_of_frames_that_are_gone_are_gone_too():
+    """Else tracking anew would begin at a frame that is no longer there."""
+    session = BLIND.start(past=1)
+    for frame in FRAMES[:2]:
+        session.add_frame(frame)
+        session.prompt("ball", MASKS[0])
+    for frame in FRAMES[2:5]:
+        session.add_frame(frame)
+    assert [tracked.frame for tracked in session.track()] == list(session.frames) == [3, 4]

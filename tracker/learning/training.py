@@ -281,7 +281,7 @@ def _advance(training: Training, last: int, folder: Path, save_every: int, show_
         while training.step < last:
             row = training.advance()
             progress.update(task, advance=1, figures=f"loss {row['loss']:.3f}, IoU {row['iou']:.2f}")
-            if training.step % save_every == 0:
+            if training.step % save_every == 0 or training.step == last:
                 training.save(folder)
 
 

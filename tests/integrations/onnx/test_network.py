@@ -122,9 +122,11 @@ def test_queries_in_parts_give_the_same(opset):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_tokens_that_are_no_whole_frames_do_not_run(form):
-    inputs = drawn(2, 3, 1)
-    cut = inputs._replace(memory=inputs.memory[:-1], memory_pos=inputs.memory_pos[:-1])
+@pytest.mark.parametrize(("frames", "pointer_tokens"), [(2, 3), (1, 1)])
+def test_tokens_that_are_no_whole_frames_do_not_run(form, frames, pointer_tokens):
+    """Of one frame and one pointer a place alone is left, which would fit any number of tokens."""
+    inputs = drawn(frames, pointer_tokens, 1)
+    cut = inputs._replace(memory=inputs.memory[1:], memory_pos=inputs.memory_pos[1:])
     feed = split_inputs(cut, CONFIG.memory_attention) | grid_input(inputs, CONFIG.memory_attention, form.grid)
     feed = {name: array if name == "grid" else array.astype("float32") for name, array in feed.items()}
     with pytest.raises(Exception, match="ONNXRuntimeError"):
