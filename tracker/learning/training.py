@@ -90,6 +90,8 @@ class Training:
         self.rows: list[dict[str, float]] = []
         config = load_config(recipe.config)
         self.tracker = Tracker(config, first_weights(config, recipe), "accelerated", device="cpu")
+        # What is judged hidden is no smooth function of the weights.
+        self.tracker.least_pixels = 0
         network: Any = self.tracker.attention.network
         # So that it drops out what the config says.
         network.module.train()
