@@ -242,6 +242,16 @@ def test_a_hidden_object_counts_so_many_times():
     torch.testing.assert_close(mask_loss(logits, masks, 2.5), expected)
 
 
+def test_training_judges_no_object_hidden():
+    """The few pixels of an object that is found are to grow, or to go, by what the loss says of each."""
+    logits = torch.full((1, 5, 6), -1.0)
+    logits[0, 2, 3] = 1
+    tracker = Training(SHORT).tracker
+    assert torch.equal(tracker._in_sight(logits), logits)
+    tracker.least_pixels = 2
+    assert torch.equal(tracker._in_sight(logits), torch.full((1, 5, 6), -1.0))
+
+
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
     with FileLock(tmp_path / "training.lock"), pytest.raises(ValueError, match="another training is running"):
         train(tmp_path, SHORT, show_progress=False)
