@@ -16,7 +16,7 @@ from .recipe import Recipe
 CLIPS = 24
 AGES = 4
 RIDGE = 0.1
-LOUDNESS = 1.75
+LOUDNESS = 2.0
 
 
 def first_weights(config: Config, recipe: Recipe) -> Weights:

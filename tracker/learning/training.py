@@ -102,7 +102,9 @@ class Training:
         for name, parameter in self.tracker.networks.parameters.items():
             # The bank has copies of its own.
             if name not in self.parameters:
-                self.parameters[name] = parameter.requires_grad_()
+                self.parameters[name] = parameter
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(not any(part in name for part in recipe.frozen))
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         matrices = [parameter for parameter in self.parameters.values() if parameter.ndim > 1]
         vectors = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]

@@ -14,7 +14,8 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_attention.tracker import read_tracker
+from memory_attention.configs import load_config
+from memory_attention.tracker import initial_weights, read_tracker
 from memory_attention.tracker.learning import training as training_module
 from memory_attention.tracker.learning.checkpoint import CHECKPOINT
 from memory_attention.tracker.learning.log import COLUMNS, LOG, read_log, write_log
@@ -240,6 +241,17 @@ def test_a_hidden_object_counts_so_many_times():
     each = [mask_loss(logits[n : n + 1], masks[n : n + 1], 1.0) for n in range(3)]
     expected = (each[0] + 2.5 * each[1] + each[2]) / 3
     torch.testing.assert_close(mask_loss(logits, masks, 2.5), expected)
+
+
+def test_what_is_frozen_stays_as_it_is_and_goes_on(tmp_path):
+    recipe = replace(SHORT, steps=3, frozen=("obj_ptr", "q_proj"))
+    first = initial_weights(load_config(recipe.config), recipe.seed)
+    train(tmp_path, recipe, stop_at=2, show_progress=False)
+    _, weights, _ = read_tracker(train(tmp_path, recipe, show_progress=False))
+    for name, array in weights.items():
+        kept = "obj_ptr" in name or "q_proj" in name
+        assert not kept or np.array_equal(array, first[name]), name
+    assert not np.array_equal(weights["mask_decoder.up.weight"], first["mask_decoder.up.weight"])
 
 
 def test_training_judges_no_object_hidden():
