@@ -45,8 +45,8 @@ class Recipe:
     def with_memories_missing(cls, start: str, **changes: Any) -> Self:
         """A second lesson: a tracker that has learned to track is to do so from object pointers too.
 
-        The bundled weights are without it: after it pointers get a twentieth of the attention in the first layer,
-        but nothing is lost without them, and masks are no better.
+        The bundled weights are without it: after it pointers get about a twentieth of the attention in the first
+        layer, but hardly anything is lost without them, and masks are worse.
         """
         lesson: dict[str, Any] = {
             "steps": 800,
