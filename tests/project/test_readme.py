@@ -69,9 +69,12 @@ def test_the_figures_are_those_of_the_committed_results():
     assert cells == [
         f"{figures['iou']:.3f}",
         f"{figures['iou_without_memory']:.3f}",
+        f"{figures['iou_without_pointers']:.3f}",
         f"{figures['iou_of_first_mask']:.3f}",
+        f"{figures['pointers_cost']:.4f} ± {figures['pointers_cost_error']:.4f}",
         f"{figures['hidden_found_empty']:.0%} of {figures['hidden_frames']}",
         ", ".join(f"{share:.1f} ×" for share in figures["attention_share"]),
+        ", ".join(f"{share:.2%}" for share in figures["pointer_share"]),
         f"{results['agreement']:.6%}",
     ]
 
@@ -121,6 +124,7 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert figures["iou"] >= figures["iou_without_memory"] + 0.30
         assert figures["iou"] >= figures["iou_of_first_mask"] + 0.30
         assert min(figures["attention_share"]) >= 3
+        assert figures["hidden_found_empty"] >= 0.60
 
 
 def test_the_suites_flags_are_known_without_a_path():
