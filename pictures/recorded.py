@@ -48,8 +48,8 @@ def draw_look(
 
 def _place(look: Look, query: tuple[int, int] | None) -> int:
     if query is None:
-        places = np.stack(np.divmod(look.queries, look.grid[1]), axis=1)
-        return int(((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin())
+        cells = np.stack(np.divmod(look.queries, look.grid[1]), axis=1)
+        return int(((cells - cells.mean(axis=0)) ** 2).sum(axis=1).argmin())
     token = query[0] * look.grid[1] + query[1]
     if token not in look.queries or not 0 <= query[1] < look.grid[1]:
         places = [f"{token // look.grid[1]},{token % look.grid[1]}" for token in look.queries.tolist()]
