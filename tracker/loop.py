@@ -96,7 +96,12 @@ class Loop:
         """An empty memory bank; its learned places in time are the tracker's own."""
         bank = copy.copy(self.bank)
         bank.clear()
+        bank.least_pixels = self.least_pixels
         return bank
+
+    def show(self, bank: Bank, prompts: Float[Array, "K S S"]) -> None:
+        """Let the bank know how large its objects are: small ones are hidden only below half of what was shown."""
+        bank.least_pixels = (prompts.sum((1, 2)) / 2).clip(max=self.least_pixels)
 
     def encode(self, images: Float[Array, "V S S 3"], objects: int = 1) -> Encoded:
         """What the images of V videos look like, once for each of their objects."""
@@ -111,6 +116,8 @@ class Loop:
     def step(self, bank: Bank, frame: int, encoded: Encoded, prompts: Float[Array, "K S S"] | None) -> Step:
         """One turn of the loop: find the masks, or take those given, and remember them in the bank."""
         step, memory = self.look(bank, frame, encoded, prompts)
+        if prompts is not None:
+            self.show(bank, prompts)
         bank.add(frame, **memory)
         return step
 
@@ -128,9 +135,9 @@ class Loop:
         """
         tokens = _as_tokens(encoded.features)
         if prompts is not None:
-            return self._remembered(Step(frame, prompts=prompts), encoded, bank.first_frame(tokens))
+            return self._remembered(Step(frame, prompts=prompts), encoded, bank.first_frame(tokens), bank)
         seen, found = self._seen(bank, frame, tokens, backwards)
-        return self._remembered(_tracked(frame, seen, found), encoded, self.attention(*seen))
+        return self._remembered(_tracked(frame, seen, found), encoded, self.attention(*seen), bank)
 
     def look_together(
         self, banks: Sequence[Bank], frame: int, encoded: Encoded, backwards: bool = False
@@ -141,7 +148,8 @@ class Loop:
         steps = [_tracked(frame, seen, found) for seen, found in looks]
         every = [found for _, found in looks]
         attended = self.attend_to_each(self.attention, tokens, self.position, every, self.config.grid)
-        return [self._remembered(step, encoded, each) for step, each in zip(steps, attended, strict=True)]
+        turns = zip(steps, attended, banks, strict=True)
+        return [self._remembered(step, encoded, each, bank) for step, each, bank in turns]
 
     def _seen(
         self, bank: Bank, frame: int, tokens: Float[Array, "N K C"], backwards: bool
@@ -155,13 +163,14 @@ class Loop:
         return seen, found
 
     def _remembered(
-        self, step: Step, encoded: Encoded, attended: Float[Array, "N K C"]
+        self, step: Step, encoded: Encoded, attended: Float[Array, "N K C"], bank: Bank
     ) -> tuple[Step, dict[str, Array]]:
         """The step with its masks, and what the bank is to remember of it."""
         networks = self.networks
         features = attended.swapaxes(0, 1).reshape(encoded.features.shape)
         if step.prompts is None:
-            step = step._replace(logits=self._in_sight(networks.decode_mask(features, encoded.fine)))
+            logits = networks.decode_mask(features, encoded.fine)
+            step = step._replace(logits=_in_sight(logits, bank.least_pixels))
         mask = self.ops.sigmoid(step.logits) if step.prompts is None else step.prompts
         return step, {
             "memory": networks.encode_memory(encoded.features, mask),
@@ -170,14 +179,15 @@ class Loop:
             "absent": ~(mask > 0.5).any(-1).any(-1),
         }
 
-    def _in_sight(self, logits: Float[Array, "K S S"]) -> Float[Array, "K S S"]:
-        """The logits, all turned negative where an object has fewer pixels than `least_pixels`: it is hidden."""
-        hidden = (logits > 0).sum((1, 2)) < self.least_pixels
-        return logits - hidden[:, None, None] * (logits + abs(logits))
-
 
 def _tracked(frame: int, seen: Inputs, found: MemoryTokens) -> Step:
     return Step(frame, None, seen, found.memory_frames, found.pointer_frames)
+
+
+def _in_sight(logits: Float[Array, "K S S"], least: Any) -> Float[Array, "K S S"]:
+    """The logits, all turned negative where an object has fewer pixels than the `least`, [K]: it is hidden."""
+    hidden = (logits > 0).sum((1, 2)) < least
+    return logits - hidden[:, None, None] * (logits + abs(logits))
 
 
 def _as_tokens(features: Float[Array, "K h w C"]) -> Float[Array, "N K C"]:

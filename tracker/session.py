@@ -99,6 +99,8 @@ class Session:
             _, memory = self._loop.look(bank, number, encoded, self._loop.array(given))
         bank.remove(number)
         bank.add(number, **memory)
+        if given.any():
+            self._loop.show(bank, self._loop.array(given))
         self._banks[name] = bank
         self._prompts.setdefault(name, {})[number] = given
 

@@ -12,6 +12,7 @@ from memory_attention.configs import load_config
 from memory_attention.rules.forgetting import lasting_frames
 from memory_attention.rules.frame_choice import memory_frames
 from memory_attention.tracker import Tracker
+from memory_attention.tracker.loop import _in_sight
 from memory_attention.tracker.weights import tracker_shapes
 
 CONFIG = load_config("tiny")
@@ -104,3 +105,29 @@ def test_the_direction_reaches_the_bank(backwards):
     seen = memory_frames(4, [0], [0, 2, 5, 6], CONFIG.memory_bank, backwards)
     assert step.memory_frames == tuple(number for number, _ in seen)
     assert (2 in step.memory_frames, 5 in step.memory_frames) == (not backwards, backwards)
+
+
+@pytest.mark.parametrize("backend", ["reference", "accelerated"])
+def test_few_pixels_are_a_hidden_object_but_of_a_small_one(backend):
+    """Three objects, of which four times half a cell, 24 pixels and 2 were shown."""
+    tracker = TRACKERS[backend]
+    bank, half = tracker.new_bank(), CONFIG.backbone_stride**2 // 2
+    shown = np.zeros((3, SIZE, SIZE), np.float32)
+    for mask, area in zip(shown, (4 * half, 24, 2), strict=True):
+        mask.ravel()[:area] = 1
+    tracker.show(bank, tracker.array(shown))
+    for count, kept in ((half, [half] * 3), (half - 1, [0, half - 1, half - 1]), (11, [0, 0, 11])):
+        logits = np.full((3, SIZE, SIZE), -2, np.float32)
+        logits.reshape(3, -1)[:, 50 : 50 + count] = 3
+        found = np.asarray(_in_sight(tracker.array(logits), bank.least_pixels))
+        assert (found > 0).sum((1, 2)).tolist() == kept
+        np.testing.assert_array_equal(np.abs(found), np.abs(logits))
+
+
+def test_a_small_object_is_not_lost_for_its_size_in_a_session():
+    session = TRACKERS["reference"].start()
+    session.add_frame(np.full((SIZE, SIZE, 3), 0.5))
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[40:45, 30:36] = True
+    session.prompt("small", mask)
+    assert session._banks["small"].least_pixels.tolist() == [15]

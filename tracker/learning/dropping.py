@@ -15,6 +15,8 @@ class DroppingBank:
     probability `dropped_singly`, drawn from `rng`.
     """
 
+    least_pixels: Any = 0
+
     def __init__(
         self, bank: Bank, rng: np.random.Generator, dropped_at_once: float, dropped_singly: float
     ) -> None:
