@@ -166,6 +166,8 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises `FileNotFoundError`, or `ValueError` for a file that is none, whose arrays are not what their headers
     say, or that takes more memory than the limit, `largest`.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path}: is a folder, expected an .npz file")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
     if not zipfile.is_zipfile(path):

@@ -32,7 +32,7 @@ def record(
     `Sam3TrackerVideoModel` of `transformers`, SAM 2's predictor or one of its forks', accelerated or not.
     `queries`: token numbers of the frame's grid, a mask [h,w] of any size, a `Box`, or `"found"`, the tokens
     under the mask in which the object was last found before the frame, in the direction of tracking. Of a mask
-    or a box at most `most_queries` tokens, spread evenly. `layers` and `frames` (numbers): which to record, none
+    or a box at most `most_queries` tokens, spread over it. `layers` and `frames` (numbers): which to record, none
     is all. Frames are those of the host; where it says none, the calls count as frames 0, 1, ….
 
     Only softmax rows of chosen queries are computed, [B,H,Q,M], never N × M. After the block the model is as it

@@ -57,7 +57,7 @@ def check_queries(queries: Any) -> Any:
 def tokens_of(queries: Any, grid: tuple[int, int], most: int) -> Int[np.ndarray, " Q"]:
     """The tokens of a (h, w) grid that checked queries mean, in the order of the grid, numbers in their own.
 
-    Of a mask or a box that covers more than `most` tokens, that many, spread evenly. Raises `ValueError`
+    Of a mask or a box that covers more than `most` tokens, that many, spread over it. Raises `ValueError`
     for a number outside the grid.
     """
     if isinstance(queries, Box):
@@ -69,9 +69,20 @@ def tokens_of(queries: Any, grid: tuple[int, int], most: int) -> Int[np.ndarray,
         return queries
     else:
         covered = covered_cells(queries, grid)
-    tokens = np.flatnonzero(covered)
-    spread = np.linspace(0, len(tokens) - 1, min(most, len(tokens)))
-    return tokens[spread.round().astype(int)]
+    return np.sort(_spread(np.argwhere(covered), most) @ (grid[1], 1))
+
+
+def _spread(places: Int[np.ndarray, "n 2"], most: int) -> Int[np.ndarray, "Q 2"]:
+    """At most so many of the places: the one nearest to their middle, then each as far from those as can be."""
+    if len(places) <= most:
+        return places
+    distance = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
+    chosen = [int(distance.argmin())]
+    distance = np.full(len(places), np.inf)
+    while len(chosen) < most:
+        distance = np.minimum(distance, ((places - places[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(distance.argmax()))
+    return places[chosen]
 
 
 def _numbers(queries: Any) -> Int[np.ndarray, " Q"] | None:

@@ -60,7 +60,8 @@ def read_parts(path: Path) -> Parts:
     more memory than the limit.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"recording: no such file: {path}")
+        kind = "is a folder, expected a recording's file" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"recording: {kind}: {path}")
     check_size(path.stat().st_size, str(path))
     try:
         entries = safetensors_entries(path)

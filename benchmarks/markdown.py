@@ -59,6 +59,15 @@ def kept_keys_text(figures: dict[str, Any]) -> str:
     )
 
 
+def recorded_text(figures: dict[str, Any]) -> str:
+    """The sentence on what a recording costs."""
+    cost = figures["cost"]
+    return (
+        f"Recording {figures['queries']} queries costs {cost['median']:.0%} of a frame with seven memories "
+        f"(quartiles {cost['lower_quartile']:.0%} to {cost['upper_quartile']:.0%})."
+    )
+
+
 def times(row: dict[str, Any]) -> str:
     """A contender's ratio as a cell."""
     ratio, _, quartiles = faster(row).partition(" ")
@@ -74,7 +83,9 @@ def main() -> None:
     """Print every table."""
     speed = json.loads((RESULTS / "speed.json").read_text())
     kept = json.loads((RESULTS / "kept_keys.json").read_text())
-    print(speed_table(speed), *contenders_tables(speed), kept_keys_text(kept), sep="\n\n")
+    recorded = json.loads((RESULTS / "recorded.json").read_text())
+    print(speed_table(speed), *contenders_tables(speed), sep="\n\n")
+    print("", kept_keys_text(kept), recorded_text(recorded), sep="\n")
     versions = RESULTS / "versions.json"
     if versions.is_file():
         print("", versions_table(json.loads(versions.read_text())), sep="\n")

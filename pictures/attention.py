@@ -26,8 +26,8 @@ def draw_attention(
 
     `rows` [M] is the query's softmax row; its last `num_obj_ptr_tokens` belong to the pointers, whose
     share is given in words. Attention is given relative to a uniform one, on one scale for all frames.
-    `frame` and `memory_frames` are images [S,S,3] to draw behind, where there are any; `names` those of the
-    memories.
+    `frame` and `memory_frames` are images [H,W,3] to draw behind, where there are any, in whose shape the grid
+    is drawn; `names` those of the memories.
     """
     height, width = grid
     if len(rows) - num_obj_ptr_tokens < height * width:
@@ -40,7 +40,10 @@ def draw_attention(
 
     columns = min(len(spatial) + 1, 4)
     lines = -(-(len(spatial) + 1) // columns)
-    figure = Figure(figsize=(3.0 * columns + 0.8, 2.95 * lines + 0.7), layout="constrained", dpi=110)
+    shape = height / width if frame is None else frame.shape[0] / frame.shape[1]
+    figure = Figure(
+        figsize=(3.0 * columns + 0.8, (2.65 * shape + 0.3) * lines + 0.7), layout="constrained", dpi=110
+    )
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for empty in axes[len(spatial) + 1 :]:
         empty.axis("off")
@@ -53,9 +56,9 @@ def draw_attention(
     for index, axis in enumerate(axes[1 : len(spatial) + 1]):
         name = names[index] if names else f"memory {index + 1} of {len(spatial)}"
         axis.set_title(f"{name}: {spatial[index].sum():.1%}", fontsize=10)
-    figure.colorbar(
-        images[0], ax=list(axes), label="attention, multiples of uniform", shrink=0.75, extend="max"
-    )
+    for axis in axes:
+        axis.set_aspect(shape * width / height)
+    figure.colorbar(images[0], ax=list(axes), label="attention, multiples of uniform", shrink=0.75, extend="max")
     pointers = f"; object pointers take {pointer_share:.1%}" if num_obj_ptr_tokens else ""
     figure.suptitle(f"{as_drawn(title)}{pointers}", fontsize=11)
     return figure

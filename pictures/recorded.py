@@ -23,7 +23,7 @@ def draw_look(
     """Draw where one query looked: in a `frame` (none: the last), for an `object` (none: the only one).
 
     `layer` counts those that were recorded, −1 the last; `query` is (row, column) of a recorded one, none: the
-    first. The mean over the heads. Raises `ValueError` for what was not recorded.
+    one in their middle. The mean over the heads. Raises `ValueError` for what was not recorded.
     """
     if not recording.frames:
         raise ValueError("the recording has no frame")
@@ -48,7 +48,8 @@ def draw_look(
 
 def _place(look: Look, query: tuple[int, int] | None) -> int:
     if query is None:
-        return 0
+        cells = np.stack(np.divmod(look.queries, look.grid[1]), axis=1)
+        return int(((cells - cells.mean(axis=0)) ** 2).sum(axis=1).argmin())
     token = query[0] * look.grid[1] + query[1]
     if token not in look.queries or not 0 <= query[1] < look.grid[1]:
         places = [f"{token // look.grid[1]},{token % look.grid[1]}" for token in look.queries.tolist()]

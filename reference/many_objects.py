@@ -24,8 +24,8 @@ def attend_together(
 
     Banks that see as many memories and pointers go through `attention`, a `MemoryAttention` or what is called
     like one, as one batch, and what does not depend on the object is computed once: all up to the first
-    cross-attention. No bank may see the frame as its first, or have `num_maskmem` 0. The rest, errors too, is as in
-    `MemoryBank.attend`.
+    cross-attention. No bank may see the frame as its first, or have `num_maskmem` 0. The rest, errors too, is as
+    in `MemoryBank.attend`.
     """
     seen, grid = [], None
     for bank in banks:

@@ -85,7 +85,8 @@ def is_floating(dtype: Any) -> bool:
 
 def unwrap_list(value: Any, name: str) -> Any:
     """SAM 2 hands over the current frame as a list of one array: take it out."""
-    if not isinstance(value, list | tuple):
+    # A union of types is beyond the compiler of PyTorch 2.9.
+    if not isinstance(value, (list, tuple)):
         return value
     if len(value) != 1:
         raise ValueError(f"{name} is a list of {len(value)}, expected an array or a list of one")

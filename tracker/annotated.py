@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from ..files import read_npz
 from .learning.data import Clip
+from .media.frames import check_array
 from .media.resizing import resize, resize_mask
 from .media.video import check_video
 
@@ -22,8 +23,7 @@ def read_annotated(path: str | os.PathLike[str], size: int) -> Clip:
         if name not in arrays:
             raise ValueError(f"{path}: has no array {name!r}, expected {name} {shape}")
     frames, masks = arrays["frames"], arrays["masks"]
-    if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise ValueError(f"{path}: frames has shape {frames.shape}, expected [T,H,W,3]")
+    check_array(frames, path)
     if masks.ndim not in (3, 4) or (len(masks), *masks.shape[-2:]) != frames.shape[:3]:
         length, height, width, _ = frames.shape
         raise ValueError(
@@ -46,6 +46,7 @@ def _resized(
     frames: np.ndarray, masks: Bool[np.ndarray, "T K H W"], size: int
 ) -> tuple[Float[np.ndarray, "T S S 3"], Bool[np.ndarray, "T K S S"]]:
     scale = 255 if frames.dtype == np.uint8 else 1
+    # What the resizing rounds beyond 0 and 1 is cut off.
     images = [(resize(frame, (size, size)) / scale).clip(0, 1) for frame in frames]
     flat = [resize_mask(mask, (size, size)) for mask in masks.reshape(-1, *masks.shape[-2:])]
     return np.stack(images), np.stack(flat).reshape(*masks.shape[:2], size, size)

@@ -135,6 +135,10 @@ def track(
     if page or picture:
         require("matplotlib", "a picture or a page (--no-picture and --no-page leave them out)")
     check_folder(output)
+    if frames is not None and frames.exists() and output.exists() and output.samefile(frames):
+        raise ValueError(
+            f"output is {output}, the folder of the frames, expected another: pictures would join them"
+        )
     if _draws_masks():
         check_own_masks(output / "masks")
     for file in ("masks.npz", overlay_name(), "track.png", "explorer.html"):

@@ -85,16 +85,22 @@ def _report_table(reports: Sequence["Report"], labels: Sequence[str], title: str
     rows = {
         "mean IoU (J)": "iou",
         "… with an emptied memory": "iou_without_memory",
+        "… without object pointers": "iou_without_pointers",
         "… of copying the first mask": "iou_of_first_mask",
         "hidden frames found empty": "hidden_found_empty",
         "hidden frames": "hidden_frames",
     }
     for label, field in rows.items():
         table.add_row(label, *(_shown(getattr(report, field)) for report in reports))
+    costs = (f"{report.pointers_cost:.4f} ± {report.pointers_cost_error:.4f}" for report in reports)
+    table.add_row("IoU that pointers add, standard error", *costs)
     for layer in range(len(reports[0].attention_share)):
         shares = (report.attention_share[layer] for report in reports)
         shown = ("no cell" if np.isnan(share) else f"{share:.1f} ×" for share in shares)
         table.add_row(f"attention on the object over its area, layer {layer}", *shown)
+        shares = (report.pointer_share[layer] for report in reports)
+        shown = ("no cell" if np.isnan(share) else f"{share:.2%}" for share in shares)
+        table.add_row(f"attention on object pointers, layer {layer}", *shown)
     return table
 
 

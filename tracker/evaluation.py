@@ -33,7 +33,9 @@ class Report:
     Each target counts by its mean over the frames in which it is in sight. `hidden_found_empty` is
     the share, of all `hidden_frames`, in which the mask found is empty, as it should be. `attention_share`
     says, for each layer, how often the target's queries look at the target's cells in memory, relative
-    to the share of the memory's area that these have.
+    to the share of the memory's area that these have; `pointer_share`, how much of their attention object
+    pointers get. `pointers_cost` is the IoU that is lost without pointers, with its standard error over
+    the clips.
     """
 
     clips: int
@@ -44,6 +46,10 @@ class Report:
     hidden_frames: int
     hidden_found_empty: float
     attention_share: tuple[float, ...]
+    pointer_share: tuple[float, ...]
+    iou_without_pointers: float
+    pointers_cost: float
+    pointers_cost_error: float
 
 
 def held_out_clip(index: int, frames: int = 16, seed: int = HELD_OUT_SEED) -> Clip:
@@ -100,9 +106,12 @@ def _measure(
     collect: Collect | None,
 ) -> Report:
     tracker = Tracker(config, weights, backend, device=device)
-    forgetful = Tracker(config, weights, backend, forgetful=True, device=device)
-    ious: dict[str, list[Any]] = {"found": [], "without": [], "first": []}
-    empty, shares = [], []
+    lesser = {
+        "without memory": Tracker(config, weights, backend, forgetful=True, device=device),
+        "without pointers": Tracker(without_pointers(config), weights, backend, device=device),
+    }
+    ious: dict[str, list[Any]] = {"found": [], "first": [], **{name: [] for name in lesser}}
+    empty, shares, pointer_shares = [], [], []
     clips = length = 0
     for images, masks in batches:
         length, clips = len(images), clips + images.shape[1]
@@ -111,28 +120,56 @@ def _measure(
         for step in tracker.follow_batch(images, prompts):
             if step.frame:
                 logits.append(step.logits)
-                shares.append(attention_share(tracker, step, masks))
+                share, pointer_share = attention_shares(tracker, step, masks)
+                shares.append(share)
+                pointer_shares.append(pointer_share)
         found = np.stack(logits) > 0
         if collect is not None:
             collect(found)
-        without = np.stack([step.logits > 0 for step in forgetful.follow_batch(images, prompts) if step.frame])
         ious["found"].append(iou(found, masks[1:]))
-        ious["without"].append(iou(without, masks[1:]))
+        for name, other in lesser.items():
+            without = np.stack([step.logits > 0 for step in other.follow_batch(images, prompts) if step.frame])
+            ious[name].append(iou(without, masks[1:]))
         ious["first"].append(iou(np.broadcast_to(masks[0], found.shape), masks[1:]))
         hidden = ~np.any(masks[1:], axis=(2, 3))
         empty.append(~np.any(found, axis=(2, 3))[hidden])
-    means = {name: float(mean(mean(np.concatenate(parts, axis=1), 0), 0)) for name, parts in ious.items()}
+    targets = {name: mean(np.concatenate(parts, axis=1), 0) for name, parts in ious.items()}
+    means = {name: float(mean(each, 0)) for name, each in targets.items()}
+    costs = targets["found"] - targets["without pointers"]
     found_empty = np.concatenate(empty)
     return Report(
         clips,
         length,
         iou=means["found"],
-        iou_without_memory=means["without"],
+        iou_without_memory=means["without memory"],
         iou_of_first_mask=means["first"],
         hidden_frames=len(found_empty),
         hidden_found_empty=float(mean(found_empty, 0)),
-        attention_share=tuple(float(share) for share in mean(np.concatenate(shares, axis=1), 1)),
+        attention_share=_by_layer(shares),
+        pointer_share=_by_layer(pointer_shares),
+        iou_without_pointers=means["without pointers"],
+        pointers_cost=float(mean(costs, 0)),
+        pointers_cost_error=standard_error(costs),
     )
+
+
+def _by_layer(shares: list[Float[np.ndarray, "layers B"]]) -> tuple[float, ...]:
+    return tuple(float(share) for share in mean(np.concatenate(shares, axis=1), 1))
+
+
+def without_pointers(config: Config) -> Config:
+    """The same tracker, whose frames see no object pointers."""
+    bank = config.memory_bank.model_copy(update={"use_obj_ptrs_in_encoder": False})
+    return config.model_copy(update={"memory_bank": bank})
+
+
+def standard_error(values: Float[np.ndarray, " n"]) -> float:
+    """Of the mean of the values that are not NaN: their standard deviation over the root of their number.
+
+    NaN where there are fewer than two.
+    """
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
 
 
 def mean(values: Array, axis: int) -> Float[np.ndarray, "..."]:
@@ -156,6 +193,16 @@ def attention_share(
     memories, the share on the target's cells, averaged over its queries, is divided by these cells' share
     of all cells; object pointers have no area and are left out. NaN where the target has no cell.
     """
+    return attention_shares(tracker, step, masks)[0]
+
+
+def attention_shares(
+    tracker: Tracker, step: Step, masks: Bool[np.ndarray, "T B S S"]
+) -> tuple[Float[np.ndarray, "layers B"], Float[np.ndarray, "layers B"]]:
+    """`attention_share`, and the share of all attention of the target's queries that is on object pointers.
+
+    The latter is NaN only where the target has no cell in the frame itself.
+    """
     if step.seen is None:
         raise ValueError(f"step is that of frame {step.frame}, which was prompted and looked at nothing")
     stride = tracker.config.backbone_stride
@@ -166,12 +213,15 @@ def attention_share(
     network = tracker.config.memory_attention
     compared = [compared_steps(network, layer, "cross") for layer in range(network.num_layers)]
     traced = tracker.attention.trace(*step.seen, names=[name for pair in compared for name in pair])
-    shares = np.full((len(compared), len(looking)), np.nan)
+    on_target = np.full((len(compared), len(looking)), np.nan)
+    on_pointers = on_target.copy()
     for layer, (query, key) in enumerate(compared):
         rows = attention_rows(traced[query], traced[key], "all").mean(axis=1)
-        rows = rows[..., : remembered.shape[1]]
-        for index in np.flatnonzero(looking.any(axis=1) & remembered.any(axis=1)):
+        for index in np.flatnonzero(looking.any(axis=1)):
             own = rows[index, looking[index]]
-            share = own[:, remembered[index]].sum(axis=1) / own.sum(axis=1)
-            shares[layer, index] = share.mean() / remembered[index].mean()
-    return shares
+            on_cells, rest = np.split(own, [remembered.shape[1]], axis=1)
+            on_pointers[layer, index] = rest.sum(axis=1).mean()
+            if remembered[index].any():
+                share = on_cells[:, remembered[index]].sum(axis=1) / on_cells.sum(axis=1)
+                on_target[layer, index] = share.mean() / remembered[index].mean()
+    return on_target, on_pointers

@@ -77,6 +77,8 @@ class Loop:
         own = {name: array for name, array in weights.items() if name.startswith("memory_attention.")}
         self.config = config
         self.forgetful = forgetful
+        # Half a token's cell: less is an error at an outline more often than an object.
+        self.least_pixels = config.backbone_stride**2 // 2
         self.attention = load(config, backend, own, device=device)
         self.ops, bank, self.attend_to_each, self.device = _twins(self.attention)
         parameters = {name: self.array(array) for name, array in weights.items() if name not in own}
@@ -159,7 +161,7 @@ class Loop:
         networks = self.networks
         features = attended.swapaxes(0, 1).reshape(encoded.features.shape)
         if step.prompts is None:
-            step = step._replace(logits=networks.decode_mask(features, encoded.fine))
+            step = step._replace(logits=self._in_sight(networks.decode_mask(features, encoded.fine)))
         mask = self.ops.sigmoid(step.logits) if step.prompts is None else step.prompts
         return step, {
             "memory": networks.encode_memory(encoded.features, mask),
@@ -167,6 +169,11 @@ class Loop:
             "conditioning": step.prompts is not None,
             "absent": ~(mask > 0.5).any(-1).any(-1),
         }
+
+    def _in_sight(self, logits: Float[Array, "K S S"]) -> Float[Array, "K S S"]:
+        """The logits, all turned negative where an object has fewer pixels than `least_pixels`: it is hidden."""
+        hidden = (logits > 0).sum((1, 2)) < self.least_pixels
+        return logits - hidden[:, None, None] * (logits + abs(logits))
 
 
 def _tracked(frame: int, seen: Inputs, found: MemoryTokens) -> Step:

@@ -76,9 +76,13 @@ class Networks:
 
     def point(self, tokens: Float[Array, "B h w C"], mask: Float[Array, "B S S"]) -> Float[Array, "B C"]:
         """The object pointer: the mean token under the mask (0…1), passed through a small network."""
+        hidden = self.ops.relu(self.linear(self.mean_token(tokens, mask), "obj_ptr_proj.0"))
+        return self.linear(hidden, "obj_ptr_proj.1")
+
+    def mean_token(self, tokens: Float[Array, "B h w c"], mask: Float[Array, "B S S"]) -> Float[Array, "B c"]:
+        """The mean token under the mask (0…1); about zero where there is none."""
         cells = patches(mask[..., None], self.config.backbone_stride).mean(-1)[..., None]
-        mean = (tokens * cells).sum((1, 2)) / (cells.sum((1, 2)) + 0.01)
-        return self.linear(self.ops.relu(self.linear(mean, "obj_ptr_proj.0")), "obj_ptr_proj.1")
+        return (tokens * cells).sum((1, 2)) / (cells.sum((1, 2)) + 0.01)
 
     def encode_memory(
         self, features: Float[Array, "B h w C"], mask: Float[Array, "B S S"]

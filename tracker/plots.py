@@ -174,7 +174,7 @@ def _draw_looks(
         image = plate.show(axis, heat, cmap=HEAT, vmin=0, vmax=top, alpha=0.7)
         plate.outline(axis, found[number, index], object_colour(index))
         axis.set_title(f"frame {number}: {share:.0%}", fontsize=10)
-    figure.colorbar(image, ax=list(axes), label="attention,\n× uniform", pad=0.01, aspect=14)
+    figure.colorbar(image, ax=list(axes), label="attention,\nmultiples\nof uniform", pad=0.01, aspect=14)
     return float(1 - spatial.sum())
 
 

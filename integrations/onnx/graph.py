@@ -82,7 +82,8 @@ class Graph:
         outputs = [helper.make_tensor_value_info(output, kind, dims)]
         if traced:
             outputs += [helper.make_tensor_value_info(step, kind, None) for step in self.steps]
-        constants = [_tensor(name, array) for name, array in self._constants.items()]
+        used = {name for node in self._nodes for name in node.input}
+        constants = [_tensor(name, array) for name, array in self._constants.items() if name in used]
         graph = helper.make_graph(self._nodes, "memory_attention", self._inputs, outputs, constants)
         versions = [helper.make_opsetid("", opset)]
         model = helper.make_model(

@@ -298,25 +298,21 @@ print(
 # read again without a trip to main memory, and the textbook's table makes that trip several times.
 #
 # Seconds say little, as they depend on the machine and on what else it is doing. So nothing is timed here. Below
-# is what `memory-attention bench` wrote down, with PyTorch on two cores. In each turn the contenders run right
+# is what `python -m memory_attention.benchmarks.tiles` wrote down, with PyTorch on two cores. In each turn the contenders run right
 # after one another, and what counts is the *ratio* of two times of one turn. A point is the median over the turns,
 # and its bar reaches from quartile to quartile; a point whose bar touches 1 is hollow, since it says nothing. Both
 # contenders are the whole memory attention, with the same projections; the one has the table of all logits, and
 # the other PyTorch's fused kernel, which goes in tiles.
 
 # %%
-bench = json.loads(Path("../benchmarks/results/speed.json").read_text())
+bench = json.loads(Path("../benchmarks/results/tiles.json").read_text())
 
 
 def ratios(slower, faster):
-    """For each case of one object: the case, and the quartiles of the ratio of times of the same turn."""
+    """For each case the quartiles of the ratio of times of the same turn."""
     for case in bench["cases"]:
-        times = case["contenders"]
-        if case["objects"] == case["frames"] == 1 and not case["gradients"] and {slower, faster} <= times.keys():
-            yield (
-                case,
-                np.quantile(np.divide(times[slower]["seconds"], times[faster]["seconds"]), [0.25, 0.5, 0.75]),
-            )
+        seconds = case["seconds"]
+        yield case, np.quantile(np.divide(seconds[slower], seconds[faster]), [0.25, 0.5, 0.75])
 
 
 def draw_ratio(axis, x, quartiles, colour):
@@ -335,9 +331,8 @@ def draw_ratio(axis, x, quartiles, colour):
 
 figure, axis = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
 table_mb = {}
-for case, quartiles in ratios("textbook", "plain"):
-    tokens = case["grid"] ** 2
-    size = tokens * (case["memories"] * tokens + 64) * 4 / 1e6
+for case, quartiles in ratios("table", "values first"):
+    size = case["logits_mb"]
     table_mb[size] = quartiles
     draw_ratio(axis, size, quartiles, BLUE)
 axis.axhline(1, color="black", lw=1, ls=":")
@@ -468,7 +463,7 @@ left.set(
 left.legend(frameon=False)
 
 by_memories = {}
-for case, quartiles in ratios("plain", "fast"):
+for case, quartiles in ratios("values first", "tiles"):
     if case["grid"] == 64:
         by_memories[case["memories"]] = quartiles
         draw_ratio(right, case["memories"], quartiles, BLUE)
@@ -667,7 +662,7 @@ print(
 # limit is $256 / (2 \cdot 65)$: with twice as many memory channels, or heads of half the width, there would be
 # nothing to gain. So here too it is a count that decides. The products are smaller and there are more of them,
 # which costs a little of their speed, and the accelerated backend takes this way from a gain of 1.35 on: from five
-# memories. `accelerated/axial.py` goes through the image in tiles of 16 × 16 places of all frames. It lays the
+# memories. `accelerated/axial.py` goes through the image in tiles of 32 × 32 places of all frames. It lays the
 # logits of a tile out so that the rows' products are written one after the other and the columns' are added to
 # them where they lie, and hands them to the same running sums as before.
 #

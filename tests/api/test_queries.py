@@ -37,9 +37,15 @@ def test_masks_of_any_size():
     assert chosen(np.array([[False, True, False]])) == [2, 7, 12]
 
 
-def test_of_a_large_mask_some_spread_evenly():
-    assert chosen(np.ones(GRID, bool), most=4) == [0, 5, 9, 14]
-    assert chosen(np.ones(GRID, bool), most=1) == [0]
+def test_of_a_large_mask_some_are_spread_over_it():
+    assert chosen(np.ones(GRID, bool), most=1) == [7]
+    assert chosen(np.ones(GRID, bool), most=5) == [0, 4, 7, 10, 14]
+    # No cell of a large grid is far from a chosen one, in either direction.
+    tokens = np.array(chosen(np.ones((16, 16), bool), most=16, grid=(16, 16)))
+    assert len(set(tokens)) == 16
+    row, column = np.divmod(np.arange(256)[:, None], 16)
+    away = np.hypot(row - tokens // 16, column - tokens % 16).min(axis=1)
+    assert away.max() <= 4
 
 
 def test_boxes():

@@ -109,6 +109,8 @@ def test_an_output_that_cannot_be_written(tmp_path):
         export(tmp_path / "nowhere" / "memory.onnx", CONFIG, {}, Form())
 
 
+# PyTorch 2.9 says so of the program that it reads itself.
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
 def test_a_program_of_torch(tmp_path):
     """Exported once, of one layer as it takes long: other lengths than those that were traced, batch-first."""
     from memory_attention.integrations.pt2 import read_program

@@ -87,3 +87,13 @@ def test_the_commands(recording, capfd, tmp_path):
         words = [tmp_path / words[0], *words[1:]]
         check_refused(capfd, message, "explore", *words, "--output", tmp_path / "b.html")
         assert not (tmp_path / "b.html").exists()
+
+
+def test_frames_keep_their_shape_and_the_query_in_the_middle_is_drawn(recording):
+    recording.images = {n: image[:, :10] for n, image in recording.images.items()}
+    figure = draw_look(recording)
+    assert titles(figure)[0] == "now; query at row 1, column 3"
+    figure.draw_without_rendering()
+    for axis in figure.axes[:3]:
+        box = axis.get_window_extent()
+        assert box.height / box.width == pytest.approx(8 / 10, rel=1e-3)

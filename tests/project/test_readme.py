@@ -11,7 +11,13 @@ from pathlib import Path
 from memory_attention import cli
 from memory_attention.benchmarks.cases import Case
 from memory_attention.benchmarks.floor import needed
-from memory_attention.benchmarks.markdown import contenders_tables, kept_keys_text, speed_table
+from memory_attention.benchmarks.markdown import (
+    contenders_tables,
+    kept_keys_text,
+    recorded_text,
+    speed_table,
+    versions_table,
+)
 from memory_attention.configs import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -63,27 +69,34 @@ def test_the_figures_are_those_of_the_committed_results():
     assert cells == [
         f"{figures['iou']:.3f}",
         f"{figures['iou_without_memory']:.3f}",
+        f"{figures['iou_without_pointers']:.3f}",
         f"{figures['iou_of_first_mask']:.3f}",
+        f"{figures['pointers_cost']:.4f} ± {figures['pointers_cost_error']:.4f}",
         f"{figures['hidden_found_empty']:.0%} of {figures['hidden_frames']}",
         ", ".join(f"{share:.1f} ×" for share in figures["attention_share"]),
+        ", ".join(f"{share:.2%}" for share in figures["pointer_share"]),
         f"{results['agreement']:.6%}",
     ]
 
 
 def test_the_speed_is_that_of_the_committed_results():
-    speed, kept = (
+    speed, kept, recorded = (
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-        for name in ("speed", "kept_keys")
+        for name in ("speed", "kept_keys", "recorded")
     )
     shown = README.split("<!-- figures: benchmarks/results/speed.json -->\n")[1]
     assert shown.startswith(speed_table(speed) + "\n\n")
     tables = contenders_tables(speed)
     assert len(tables) == 2
     assert all(f"\n\n{table}\n\n" in shown for table in tables)
-    assert kept_keys_text(kept) in " ".join(shown.split())
-    later = json.loads((ROOT / "benchmarks" / "results" / "speed_memory_space.json").read_text())
-    beside = README.split("<!-- figures: benchmarks/results/speed_memory_space.json -->\n")[1]
-    assert beside.startswith(contenders_tables(later)[0] + "\n\n")
+    for text in (kept_keys_text(kept), recorded_text(recorded)):
+        assert text in " ".join(shown.split())
+
+
+def test_the_versions_are_those_of_the_committed_results():
+    versions = json.loads((ROOT / "benchmarks" / "results" / "versions.json").read_text())
+    shown = README.split("<!-- figures: benchmarks/results/versions.json -->\n")[1]
+    assert shown.startswith(versions_table(versions) + "\n\n")
 
 
 def test_what_many_objects_save_is_counted():
@@ -111,6 +124,7 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert figures["iou"] >= figures["iou_without_memory"] + 0.30
         assert figures["iou"] >= figures["iou_of_first_mask"] + 0.30
         assert min(figures["attention_share"]) >= 3
+        assert figures["hidden_found_empty"] >= 0.60
 
 
 def test_the_suites_flags_are_known_without_a_path():
@@ -118,3 +132,19 @@ def test_the_suites_flags_are_known_without_a_path():
     command = [sys.executable, "-m", *line.partition("#")[0].split(), "--collect-only", "-q"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_backend_of_no_name_is_refused_before_any_test():
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--backend",
+        "onx",
+        "--collect-only",
+        "-q",
+        "tests/rules/test_grids.py",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "--backend is 'onx', expected one of reference, accelerated" in done.stderr

@@ -94,7 +94,14 @@ def bad_clips():
     yield {"frames": clip.frames, "masks": clip.masks[:2]}, "expected [3,128,128] or [3,K,128,128]"
     yield {"frames": clip.frames, "masks": clip.masks[0]}, "masks has shape (2, 128, 128)"
     yield {"frames": clip.frames, "masks": clip.masks * 3}, "besides 0 and 1"
-    yield {"frames": clip.frames + 1, "masks": clip.masks}, "frames[0] has colours"
+    yield {"frames": clip.frames + 1, "masks": clip.masks}, "frames has colours"
+    # Resized, its colours would be cut off.
+    large = draw_clip(5, size=(SIZE + 8, SIZE))
+    yield {"frames": 255 * large.frames, "masks": large.masks}, "expected 0 to 1 or uint8"
+    yield (
+        {"frames": (large.frames > 0.5).astype(np.uint8), "masks": large.masks},
+        "colours up to 1, expected up to 255",
+    )
     yield {"frames": clip.frames[:1], "masks": clip.masks[:1]}, "at least two"
     yield {"frames": clip.frames[1:], "masks": clip.masks[1:]}, "masks is empty for object 1"
 

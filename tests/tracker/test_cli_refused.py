@@ -120,3 +120,10 @@ def test_frames_asked_for_that_are_not_there(capfd, weights, tmp_path):
         assert status == 2
         assert message in err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_pictures_do_not_join_the_frames(capfd, weights, video, tmp_path):
+    before = sorted(video.iterdir())
+    words = ["--frames", video, "--mask", tmp_path / "mask.png", "--weights", weights, "--output", video]
+    check_refused(capfd, "the folder of the frames", "track", *words)
+    assert sorted(video.iterdir()) == before

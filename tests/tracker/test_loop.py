@@ -49,16 +49,20 @@ def turn(backend, prompted, masks, monkeypatch):
 @pytest.mark.parametrize("backend", TRACKERS)
 @settings(max_examples=4)
 @given(seed=seeds, prompted=st.booleans())
-def test_an_object_is_absent_where_its_mask_is_empty_and_only_there(backend, seed, prompted):
+def test_an_object_is_absent_where_less_than_half_a_cell_is_found_or_none_is_given(backend, seed, prompted):
     rng = np.random.default_rng(seed)
-    shown = np.zeros((4, SIZE, SIZE), bool)
-    shown[1, rng.integers(SIZE), rng.integers(SIZE)] = shown[2] = True
-    shown[3, 5:9] = True
-    # Logits just above zero are the object, however few; those below are not.
+    shown, least = np.zeros((5, SIZE, SIZE), bool), CONFIG.backbone_stride**2 // 2
+    for index, count in enumerate((0, least - 1, least, SIZE**2), start=1):
+        shown[index].flat[rng.permutation(SIZE**2)[:count]] = True
+    shown[0, 5:9] = True
+    # Logits just above zero are the object; those below are not.
     masks = np.where(shown, 1, 0 if prompted else -1) * (1 if prompted else 0.01)
     with pytest.MonkeyPatch.context() as patch:
         step, memory, handed, features = turn(backend, prompted, masks.astype(np.float32), patch)
-    assert memory["absent"].tolist() == [True, False, False, False]
+    assert memory["absent"].tolist() == [False, True, not prompted, False, False]
+    if not prompted:
+        # So few pixels are no longer the object, and none that was not is one.
+        shown[2], masks[2] = False, -0.01
     assert memory["conditioning"] == prompted
     np.testing.assert_array_equal(step.masks, shown)
     # The memory is made of what the frame looks like, the pointer of what it remembers, both of the soft mask.

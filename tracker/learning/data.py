@@ -1,19 +1,19 @@
 """Clips with known masks: pieces cut out of photographs move over another one, and hide each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .photographs import photograph
+from .textures import draw_textures
 
 Rng = np.random.Generator
 
 SIZE = 128
 ANGLES = 256
-LEAST_CONTRAST = 0.25
 LEAST_IN_SIGHT = 0.7
+GONE = 0.3
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,22 @@ class Path:
             return place
         low, span = 0.1 * SIZE, 0.8 * SIZE
         return low + span - np.abs((place - low) % (2 * span) - span)
+
+
+OUT_OF_SIGHT = Path(np.full(2, 10.0 * SIZE), np.zeros(2), np.zeros(2), 0, 0, bounded=False)
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """How large occluders are and how far `away` at first, in radii of the target; speeds in pixels a frame."""
+
+    sizes: tuple[float, float]
+    speeds: tuple[float, float]
+    away: float
+
+
+PASSING = Occluder(sizes=(0.9, 1.5), speeds=(4, 9), away=0)
+HIDING = Occluder(sizes=(1.3, 2.0), speeds=(2, 6), away=3)
 
 
 @dataclass(frozen=True)
@@ -128,97 +144,37 @@ def draw_path(rng: Rng) -> Path:
     )
 
 
-def crossing_path(rng: Rng, target: Path, time: float) -> Path:
-    """Draw a straight path that passes over the target at that time, 4 to 9 pixels a frame."""
-    direction, speed = rng.uniform(-np.pi, np.pi), rng.uniform(4, 9)
+def crossing_path(rng: Rng, target: Path, time: float, speeds: tuple[float, float], away: float = 0) -> Path:
+    """Draw a straight path that passes over the target at that time, at one of these speeds (pixels a frame).
+
+    At first it is so many pixels `away`, at a higher speed if need be.
+    """
+    direction, speed = rng.uniform(-np.pi, np.pi), max(rng.uniform(*speeds), away / time)
     velocity = speed * np.array([np.cos(direction), np.sin(direction)])
     return Path(target.at(time) - velocity * time, velocity, np.zeros(2), 0, 0, bounded=False)
 
 
-def draw_mix(rng: Rng) -> Float[np.ndarray, "3 3"]:
-    """Draw how the channels of a photograph are mixed into new colours, from hardly to wildly."""
-    strength = rng.uniform(0, 1)
-    mix = (1 - strength) * np.eye(3) + strength * rng.uniform(-0.6, 1, (3, 3))
-    return mix / np.maximum(mix.sum(axis=1, keepdims=True), 0.5)
-
-
-def cut(rng: Rng, name: str, side: int) -> Float[np.ndarray, "P P 3"]:
-    """A random square of a photograph, perhaps mirrored; not a copy."""
-    image = photograph(name)
-    top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
-    square = image[top : top + side, left : left + side]
-    return square[:, ::-1] if rng.random() < 0.5 else square
-
-
-def draw_colouring(
-    rng: Rng, mean: Float[np.ndarray, "3"], mix: Float[np.ndarray, "3 3"] | None
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """Draw how the colours c of a texture change, M c + s: their brightness, and with a `mix` all else too."""
-    matrix, shift = np.eye(3), np.zeros(3)
-    if mix is not None:
-        matrix = mix * rng.uniform(0.5, 1.3)
-        shift = mean - matrix @ mean + rng.uniform(-0.2, 0.2) + rng.uniform(-0.1, 0.1, 3)
-    brightness = rng.uniform(0.75, 1.25)
-    return (brightness * matrix).astype(np.float32), (brightness * shift).astype(np.float32)
-
-
-def coloured(
-    texture: Float[np.ndarray, "P Q 3"], colouring: tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]
-) -> Float[np.ndarray, "P Q 3"]:
-    """A texture in its new colours."""
-    matrix, shift = colouring
-    colours = texture.reshape(-1, 3) @ matrix.T + shift
-    return np.clip(colours, 0, 1, out=colours).reshape(texture.shape)
-
-
-def appearance(texture: Float[np.ndarray, "P Q 3"]) -> Float[np.ndarray, "4"]:
-    """What a texture looks like from afar: its mean colour and its contrast."""
-    colours = texture.reshape(-1, 3)
-    return np.array([*colours.mean(axis=0), colours.mean(axis=1).std()])
-
-
-def draw_textures(
-    rng: Rng, names: tuple[str, ...], sides: list[int], recolour: bool
-) -> list[Float[np.ndarray, "P P 3"]]:
-    """Cut textures of these sides (pixels) from different photographs, with another brightness each.
-
-    They also look different from each other, if twenty tries find such. `recolour` changes their colours
-    too, so that few photographs look like many; about half of the textures then share one mix of colours,
-    since what is seen in one place often does.
-    """
-    left = list(names)
-    shared = draw_mix(rng)
-    textures: list[Float[np.ndarray, "P P 3"]] = []
-    looks: list[Float[np.ndarray, "4"]] = []
-    for side in sides:
-        for _ in range(20):
-            name = left[rng.integers(len(left))]
-            texture = cut(rng, name, side)
-            # A few pixels of the middle say enough.
-            few = texture[side // 4 : -(side // 4) : 4, side // 4 : -(side // 4) : 4]
-            mix = (shared if rng.random() < 0.5 else draw_mix(rng)) if recolour else None
-            colouring = draw_colouring(rng, few.mean(axis=(0, 1)), mix)
-            look = appearance(coloured(few, colouring))
-            if all(np.linalg.norm(look - other) > LEAST_CONTRAST for other in looks):
-                break
-        left.remove(name)
-        textures.append(coloured(texture, colouring))
-        looks.append(look)
-    return textures
-
-
-def make_clip(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], recolour: bool = False) -> Clip:
+def make_clip(
+    rng: Rng,
+    names: tuple[str, ...],
+    times: Float[np.ndarray, " T"],
+    recolour: bool = False,
+    resize: float = 1,
+    hard: bool = False,
+) -> Clip:
     """Compose a clip at these times (frames): a target, two or three distractors, and in most an occluder.
 
     All textures come from the photographs `names`, six or more, each from another one. Most of the target
-    is in sight at the first time.
+    is in sight at the first time. In a `hard` clip a larger occluder passes slowly, and in half of them a cut
+    puts all pieces elsewhere, the target perhaps out of sight.
     """
     distractors = int(rng.integers(2, 4))
-    occluders = int(rng.random() < 0.7)
-    background, *textures = draw_textures(rng, names, [SIZE + 32] + [96] * (1 + distractors + occluders), recolour)
+    occluders = int(hard or rng.random() < 0.7)
+    sides = [SIZE + 32] + [96] * (1 + distractors + occluders)
+    background, *textures = draw_textures(rng, names, sides, recolour, resize)
     in_sight = 0.0
     while in_sight < LEAST_IN_SIGHT:
-        pieces = draw_pieces(rng, textures, occluders, times[-1])
+        pieces = draw_pieces(rng, textures, occluders, times[-1], HIDING if hard else PASSING)
         # Some distractors pass over the target, others under it; the occluder is on top of all.
         order = [*rng.permutation(1 + distractors), *range(1 + distractors, len(pieces))]
         first = paint_all(np.zeros((SIZE, SIZE, 3), np.float32), pieces, order, times[0])
@@ -227,25 +183,37 @@ def make_clip(rng: Rng, names: tuple[str, ...], times: Float[np.ndarray, " T"], 
     pan = Path(
         np.full(2, 16.0), rng.normal(0, 1.0, 2), rng.uniform(0, 6, 2), rng.uniform(0.1, 0.4), 0, bounded=False
     )
+    cut_at = rng.uniform(0, 2 * times[-1]) if hard else np.inf
     frames = np.empty((len(times), SIZE, SIZE, 3), np.float32)
     masks = np.empty((len(times), len(pieces), SIZE, SIZE), bool)
     for index, time in enumerate(times):
         x, y = np.clip(pan.at(time), 0, 32).astype(int)
         frames[index] = background[y : y + SIZE, x : x + SIZE]
+        if time > cut_at:
+            pieces, cut_at = put_elsewhere(rng, pieces), np.inf
         masks[index] = paint_all(frames[index], pieces, order, time)
     return Clip(frames, masks)
 
 
+def put_elsewhere(rng: Rng, pieces: list[Piece]) -> list[Piece]:
+    """The pieces on other paths, as after a cut; the target may be gone."""
+    paths = [draw_path(rng) for _ in pieces]
+    if rng.random() < GONE:
+        paths[0] = OUT_OF_SIGHT
+    return [replace(piece, path=path) for piece, path in zip(pieces, paths, strict=True)]
+
+
 def draw_pieces(
-    rng: Rng, textures: list[Float[np.ndarray, "P P 3"]], occluders: int, duration: float
+    rng: Rng, textures: list[Float[np.ndarray, "P P 3"]], occluders: int, duration: float, occluder: Occluder
 ) -> list[Piece]:
     """Draw the target, then the distractors, then the occluder of a clip, one for each texture."""
     target = Piece.cut(rng, textures[0], rng.uniform(13, 24), draw_path(rng))
     moving = textures[1 : len(textures) - occluders]
     pieces = [target, *(Piece.cut(rng, texture, rng.uniform(11, 20), draw_path(rng)) for texture in moving)]
     if occluders:
-        path = crossing_path(rng, target.path, rng.uniform(3, max(4.0, duration)))
-        pieces.append(Piece.cut(rng, textures[-1], target.radius * rng.uniform(0.9, 1.5), path))
+        away = occluder.away * target.radius
+        path = crossing_path(rng, target.path, rng.uniform(3, max(4.0, duration)), occluder.speeds, away)
+        pieces.append(Piece.cut(rng, textures[-1], target.radius * rng.uniform(*occluder.sizes), path))
     return pieces
 
 

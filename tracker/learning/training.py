@@ -24,9 +24,11 @@ from ..tracker import Tracker
 from ..weights import write_tracker
 from .checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
 from .data import make_clip
-from .initial import check_trainable, initial_weights
+from .dropping import DroppingBank
+from .initial import check_trainable
 from .log import COLUMNS, LOG, read_log, write_log
 from .photographs import TRAINING
+from .pointing import first_weights
 from .recipe import Recipe
 
 LEAST_AREA = 200
@@ -47,7 +49,10 @@ def training_clips(
         rng = np.random.default_rng([recipe.seed, step, index])
         longest_gap = rng.integers(1, (recipe.span - 1) // (length - 1) + 1)
         gaps = rng.integers(1, longest_gap + 1, length - 1)
-        clip = make_clip(rng, TRAINING, np.concatenate([[0.0], np.cumsum(gaps)]), recolour=True)
+        times = np.concatenate([[0.0], np.cumsum(gaps)])
+        # Only where it matters: the clips of a recipe without hard ones stay as they are.
+        hard = recipe.hard > 0 and rng.random() < recipe.hard
+        clip = make_clip(rng, TRAINING, times, recolour=True, resize=recipe.resize, hard=hard)
         in_sight = np.flatnonzero(clip.masks[0].sum(axis=(1, 2)) >= LEAST_AREA)
         frames.append(clip.frames)
         # The target is followed in any case; where nothing else is in sight, it is followed twice.
@@ -55,16 +60,21 @@ def training_clips(
     return np.stack(frames, axis=1), np.concatenate(masks, axis=1)
 
 
-def mask_loss(logits: Float[Tensor, "B S S"], masks: Float[Tensor, "B S S"]) -> Float[Tensor, ""]:
+def mask_loss(
+    logits: Float[Tensor, "B S S"], masks: Float[Tensor, "B S S"], hidden_weight: float
+) -> Float[Tensor, ""]:
     """Four times the cross-entropy of the pixels, and dice: 1 − 2 |A ∩ B| / (|A| + |B|).
 
-    Both sides of the fraction have 8 pixels added, so that an empty mask is well found by an empty one.
+    Both sides of the fraction have 8 pixels added, so that an empty mask is well found by an empty one. An
+    object that is hidden counts `hidden_weight` times.
     Source: Milletari et al., 2016, arXiv:1606.04797, section 3.
     """
     found = logits.sigmoid()
     shared = (found * masks).sum((1, 2))
     dice = 1 - (2 * shared + 8) / (found.sum((1, 2)) + masks.sum((1, 2)) + 8)
-    return 4 * F.binary_cross_entropy_with_logits(logits, masks) + dice.mean()
+    entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean((1, 2))
+    weight = torch.where(masks.any(-1).any(-1), 1, hidden_weight)
+    return (weight * (4 * entropy + dice)).mean()
 
 
 class Training:
@@ -79,7 +89,9 @@ class Training:
         self.seconds = 0.0
         self.rows: list[dict[str, float]] = []
         config = load_config(recipe.config)
-        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
+        self.tracker = Tracker(config, first_weights(config, recipe), "accelerated", device="cpu")
+        # What is judged hidden is no smooth function of the weights.
+        self.tracker.least_pixels = 0
         network: Any = self.tracker.attention.network
         # So that it drops out what the config says.
         network.module.train()
@@ -90,7 +102,9 @@ class Training:
         for name, parameter in self.tracker.networks.parameters.items():
             # The bank has copies of its own.
             if name not in self.parameters:
-                self.parameters[name] = parameter.requires_grad_()
+                self.parameters[name] = parameter
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(not any(part in name for part in recipe.frozen))
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         matrices = [parameter for parameter in self.parameters.values() if parameter.ndim > 1]
         vectors = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
@@ -131,7 +145,9 @@ class Training:
     ) -> tuple[Float[Tensor, ""], float]:
         """Loss and IoU of the masks that are found in the clips, the mean over frames and objects."""
         losses, ious = [], []
-        bank = self.tracker.new_bank()
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, self.step])
+        bank = DroppingBank(self.tracker.new_bank(), rng, recipe.dropped_at_once, recipe.dropped_singly)
         truth = masks.float()
         # All frames are encoded at once, which is faster: what an image looks like needs no memory.
         encoded = self.tracker.networks.encode_image(frames.flatten(0, 1))
@@ -140,7 +156,7 @@ class Training:
             seen = self.tracker.for_objects(fine, features, self.recipe.objects)
             logits = self.tracker.step(bank, frame, seen, None if frame else truth[0]).logits
             if logits is not None:
-                losses.append(mask_loss(logits, truth[frame]))
+                losses.append(mask_loss(logits, truth[frame], self.recipe.hidden_weight))
                 ious.append(_iou(logits.detach() > 0, masks[frame]))
         return torch.stack(losses).mean(), torch.cat(ious).nanmean().item()
 
@@ -215,9 +231,10 @@ def train(
 
     The folder gets `checkpoint.pt` and `log.csv`, every `save_every` steps and however the training ends, and at
     the end `weights.safetensors` with `command`, config and seed in its metadata. Nothing but the clips is drawn
-    while training, and what drops out, and those from the seed and the step: an interrupted run continues as if
-    it had not been. `stop_at` ends early, at that step. Raises `ValueError` for a config that does not fit, a
-    checkpoint or a log that cannot be gone on with, or a folder in which another training is running.
+    while training, what drops out and what is missing, and those from the seed and the step: an interrupted run
+    continues as if it had not been. `stop_at` ends early, at that step. Raises `ValueError` for a config that
+    does not fit, a checkpoint or a log that cannot be gone on with, or a folder in which another training is
+    running.
     """
     recipe = recipe or Recipe()
     check_trainable(load_config(recipe.config))

@@ -148,7 +148,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     arrays = read_npz(path)
     if "frames" not in arrays:
         raise ValueError(f"{path}: has no array 'frames', expected frames [T,H,W,3]")
-    frames = arrays["frames"]
+    check_array(arrays["frames"], path)
+    return arrays
+
+
+def check_array(frames: np.ndarray, path: str | os.PathLike[str]) -> None:
+    """Raise `ValueError` unless an array holds two or more frames [T,H,W,3], uint8 or 0…1."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2 or 0 in frames.shape:
         raise ValueError(f"{path}: frames has shape {frames.shape}, expected [T,H,W,3] with at least two frames")
     if frames.dtype != np.uint8 and frames.dtype.kind != "f":
@@ -161,4 +166,3 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"{path}: frames has colours from {frames.min()} to {frames.max()}, expected 0 to 1 or uint8"
         )
-    return arrays

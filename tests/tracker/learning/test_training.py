@@ -14,12 +14,13 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_attention.tracker import read_tracker
+from memory_attention.configs import load_config
+from memory_attention.tracker import initial_weights, read_tracker
 from memory_attention.tracker.learning import training as training_module
 from memory_attention.tracker.learning.checkpoint import CHECKPOINT
 from memory_attention.tracker.learning.log import COLUMNS, LOG, read_log, write_log
 from memory_attention.tracker.learning.recipe import Recipe
-from memory_attention.tracker.learning.training import Training, train
+from memory_attention.tracker.learning.training import Training, mask_loss, train
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -220,11 +221,47 @@ def test_each_step_drops_out_anew_and_leaves_the_users_draws_alone(tmp_path, mon
         ({"lengths": (2, 1)}, "lengths is .* expected numbers from 2 to 8, frames and span"),
         ({"lengths": (2, 9)}, "lengths is .* expected numbers from 2 to 8, frames and span"),
         ({"warmup": 0}, "warmup is 0"),
+        ({"hard": 1.5}, "hard is 1.5, expected a probability"),
+        ({"dropped_at_once": -0.1}, "dropped_at_once is -0.1"),
+        ({"dropped_singly": float("nan")}, "dropped_singly is nan"),
+        ({"resize": 0.5}, "resize is 0.5, expected a factor"),
+        ({"hidden_weight": 0}, "hidden_weight is 0"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_by_name(numbers, words):
     with pytest.raises((TypeError, ValueError), match=words):
         Recipe(**{"frames": 10, "span": 8, **numbers})
+
+
+def test_a_hidden_object_counts_so_many_times():
+    rng = np.random.default_rng(4)
+    logits = torch.from_numpy(rng.normal(size=(3, 5, 6)))
+    masks = torch.from_numpy((rng.random((3, 5, 6)) < 0.4).astype(np.float64))
+    masks[1] = 0
+    each = [mask_loss(logits[n : n + 1], masks[n : n + 1], 1.0) for n in range(3)]
+    expected = (each[0] + 2.5 * each[1] + each[2]) / 3
+    torch.testing.assert_close(mask_loss(logits, masks, 2.5), expected)
+
+
+def test_what_is_frozen_stays_as_it_is_and_goes_on(tmp_path):
+    recipe = replace(SHORT, steps=3, frozen=("obj_ptr", "q_proj"))
+    first = initial_weights(load_config(recipe.config), recipe.seed)
+    train(tmp_path, recipe, stop_at=2, show_progress=False)
+    _, weights, _ = read_tracker(train(tmp_path, recipe, show_progress=False))
+    for name, array in weights.items():
+        kept = "obj_ptr" in name or "q_proj" in name
+        assert not kept or np.array_equal(array, first[name]), name
+    assert not np.array_equal(weights["mask_decoder.up.weight"], first["mask_decoder.up.weight"])
+
+
+def test_training_judges_no_object_hidden():
+    """The few pixels of an object that is found are to grow, or to go, by what the loss says of each."""
+    logits = torch.full((1, 5, 6), -1.0)
+    logits[0, 2, 3] = 1
+    tracker = Training(SHORT).tracker
+    assert torch.equal(tracker._in_sight(logits), logits)
+    tracker.least_pixels = 2
+    assert torch.equal(tracker._in_sight(logits), torch.full((1, 5, 6), -1.0))
 
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
