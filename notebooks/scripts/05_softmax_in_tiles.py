@@ -250,7 +250,7 @@ def peak_megabytes(call, *inputs):
     call(*inputs)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return peak / 1e6
+    return round(peak / 1e6, 1)
 
 
 numbers_of_keys = np.array([512, 1024, 2048, 4096, 8192, 16384])
