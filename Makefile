@@ -6,12 +6,16 @@ INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
 SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test lint types thorough notebooks lab pictures gpu gpu-wheels versions clean
+.PHONY: demo test test-all lint types thorough notebooks lab pictures gpu gpu-wheels versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
 
 test: lint types
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m 'not heavy'
+
+# And what takes long: the notebooks in the other backend, trainings that are killed, an empty environment.
+test-all: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)

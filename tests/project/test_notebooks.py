@@ -48,7 +48,7 @@ def test_it_is_made_of_its_script(script):
 
 @pytest.mark.filterwarnings("default")
 @each_script
-@pytest.mark.parametrize("backend", ["reference", "accelerated"])
+@pytest.mark.parametrize("backend", ["reference", pytest.param("accelerated", marks=pytest.mark.heavy)])
 def test_it_runs_from_a_clean_kernel(script, backend):
     notebook = read(script)
     code_cells(notebook)[0].source = f'BACKEND = "{backend}"'

@@ -57,6 +57,7 @@ def test_one_top_level_name(wheel):
     assert sum(name.endswith(".yaml") for name in names) == len(ma.available_configs())
 
 
+@pytest.mark.heavy
 def test_it_runs_in_an_empty_environment(wheel, tmp_path):
     """The bare install: no torch, no matplotlib, no scikit-image, no Pillow."""
     venv.create(tmp_path / "venv", with_pip=True)

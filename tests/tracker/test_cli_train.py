@@ -85,6 +85,7 @@ def check_goes_on(capfd, err, folder):
     assert (made_by["steps"], made_by["seed"]) == ("2", "5")
 
 
+@pytest.mark.heavy
 def test_killed_and_told_to_end(capfd, small):
     """One that runs locks the folder, one that was killed does not; one that is told to end says how to go on."""
     with running(1, *small) as process:

@@ -66,6 +66,7 @@ def check_same_training(folder, expected):
     assert [row | {"seconds": 0} for row in rows] == [row | {"seconds": 0} for row in others]
 
 
+@pytest.mark.heavy
 @given(data=st.data())
 @settings(max_examples=15)
 def test_stopped_at_any_line(straight, tmp_path_factory, data):
