@@ -63,8 +63,8 @@ def recorded_text(figures: dict[str, Any]) -> str:
     """The sentence on what a recording costs."""
     cost = figures["cost"]
     return (
-        f"Recording {figures['queries']} queries costs {cost['median']:.0%} of a frame with seven memories "
-        f"(quartiles {cost['lower_quartile']:.0%} to {cost['upper_quartile']:.0%})."
+        f"Recording {figures['queries']} queries costs {cost['median']:.1%} of a frame with seven memories "
+        f"(quartiles {cost['lower_quartile']:.1%} to {cost['upper_quartile']:.1%})."
     )
 
 
