@@ -41,6 +41,11 @@ class Recording:
         return tuple(sorted({look.frame for look in self.looks}))
 
     @property
+    def pictured(self) -> set[int]:
+        """The numbers of the frames that looked or were looked at: those of which pictures are kept."""
+        return {number for look in self.looks for number in (look.frame, *(look.memory_frames or ()))}
+
+    @property
     def objects(self) -> tuple[str, ...]:
         """The objects' names, in the order in which they came."""
         return tuple(dict.fromkeys(look.object for look in self.looks))
@@ -94,7 +99,7 @@ class Recording:
         that looked or were looked at are kept, at most 256 pixels long. `masks`: [H,W], or [K,H,W] for the
         objects in their order, likewise. Raises `TypeError` or `ValueError` for others, and keeps none.
         """
-        wanted = {number for look in self.looks for number in (look.frame, *(look.memory_frames or ()))}
+        wanted = self.pictured
         kept = {n: small_image(image, f"images[{n}]") for n, image in _items(images) if n in wanted}
         outlined = {
             n: small_masks(mask, f"masks[{n}]")

@@ -103,8 +103,12 @@ def _explorer(tracked: TrackedVideo, name: str, chosen: list[int]) -> Any:
     title = f"Where the tracker looks: {name}, {tracked.tracker.attention.backend} backend"
     names = tracked.names()
     recording = record_steps(tracked.tracker.attention, tracked.looks, chosen, names[:MOST_OBJECTS])
-    images, masks = zip(*((image, logits > 0) for _, image, logits in tracked.in_full()), strict=True)
-    return make_page(recording.add_images(images, masks), title, names=names)
+    wanted = recording.pictured
+    # One at a time: a video in its own size does not fit the memory.
+    for number, (_, image) in enumerate(tracked.source):
+        if number in wanted:
+            recording.add_images({number: image}, {number: tracked.logits_in_full(number) > 0})
+    return make_page(recording, title, names=names)
 
 
 def demo(

@@ -89,7 +89,10 @@ class TrackedVideo:
         Masks are where the logits are positive; those of frame 0 are the masks that were given.
         """
         for number, (name, image) in enumerate(self.source):
-            if number == 0:
-                yield name, image, np.where(self.given.masks, np.float32(MARGIN), np.float32(-MARGIN))
-            else:
-                yield name, image, resize_logits(self.logits[number - 1], self.size)
+            yield name, image, self.logits_in_full(number)
+
+    def logits_in_full(self, number: int) -> Float[np.ndarray, "K H W"]:
+        """The logits of a frame in the user's size."""
+        if number == 0:
+            return np.where(self.given.masks, np.float32(MARGIN), np.float32(-MARGIN))
+        return resize_logits(self.logits[number - 1], self.size)

@@ -1,6 +1,8 @@
 """track, explore, evaluate and train, run as their users run them."""
 
 import json
+import re
+import weakref
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,8 +11,11 @@ from PIL import Image
 
 import memory_attention as ma
 from command_line import run
-from memory_attention.tracker import cli
+from memory_attention.tracker import Tracker, cli, read_tracker
 from memory_attention.tracker.evaluation import held_out_clip
+from memory_attention.tracker.media.frames import array_frames
+from memory_attention.tracker.reading import objects_of_array
+from memory_attention.tracker.tracked import TrackedVideo
 
 CONFIG = ma.load_config("tracker")
 
@@ -179,3 +184,32 @@ def test_train_and_go_on(capfd, tmp_path):
     status, _, err = run(capfd, "train", "--output", out, "--steps", 3)
     assert status == 2
     assert "of another recipe" in err
+
+
+def test_the_page_is_made_of_one_full_frame_at_a_time(weights, monkeypatch):
+    """A video in its own size would not fit the memory: pictures are made small one by one."""
+    config, parameters, _ = read_tracker(weights)
+    clip = held_out_clip(0, 9)
+    tracker = Tracker(config, parameters, "accelerated", device="cpu")
+    given = objects_of_array(clip.masks[0], [1])
+    tracked = TrackedVideo(tracker, clip.frames, given.masks, given, array_frames("video", clip.frames))
+    tracked.follow([8])
+    read, alive = [], []
+
+    class Watched(np.ndarray):
+        pass
+
+    def one_by_one():
+        for image in clip.frames:
+            watched = image.copy().view(Watched)
+            read.append(weakref.ref(watched))
+            alive.append(sum(one() is not None for one in read))
+            yield "", watched
+            del watched
+
+    monkeypatch.setattr(tracked, "source", one_by_one())
+    page = cli._explorer(tracked, "video", [8]).page
+    assert len(read) == 9
+    assert max(alive) <= 2
+    # Frame 8 and those that it looked at: the prompted one, and the four before it.
+    assert [int(number) for number in re.findall(r'"(\d+)":"data:', page)] == 2 * [0, 4, 5, 6, 7, 8]
