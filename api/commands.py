@@ -232,9 +232,17 @@ def compare_with_progress(first: Model, second: Model, inputs: Inputs) -> list[S
 
 def print_comparison(first: Model, second: Model, differences: list[StepDifference]) -> None:
     """Print the table of steps with their errors and bounds."""
-    table = Table(title=f"{first} against {second}")
-    for column in ("step", "shape", "largest error", "relative error", "bound", ""):
-        table.add_column(column, justify="left" if column == "step" else "right", no_wrap=True)
+    console.print(difference_table(f"{first} against {second}", "step", "shape", differences))
+    past = sum(not difference.within for difference in differences)
+    console.print(f"{len(differences) - past} of {len(differences)} steps inside their bounds.")
+
+
+def difference_table(title: str, compared: str, shape: str, differences: list[StepDifference]) -> Table:
+    """What was compared, with its shape, its errors and its bound; two of the columns are named so."""
+    table = Table(title=title)
+    table.add_column(compared, justify="left", no_wrap=True)
+    for column in (shape, "largest error", "relative error", "bound", ""):
+        table.add_column(column, justify="right", no_wrap=True)
     for difference in differences:
         table.add_row(
             difference.step,
@@ -244,9 +252,7 @@ def print_comparison(first: Model, second: Model, differences: list[StepDifferen
             f"{difference.bound:.1e}",
             Text("ok") if difference.within else Text("PAST", style="bold red"),
         )
-    console.print(table)
-    past = sum(not difference.within for difference in differences)
-    console.print(f"{len(differences) - past} of {len(differences)} steps inside their bounds.")
+    return table
 
 
 def _inputs(

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
+from ..commands import difference_table
 from ..compare import StepDifference
 from ..configs import load_config
 from ..console import console, progress_bar
@@ -54,21 +53,6 @@ def export_command(
             export(output, parsed, model.weights, form, kind, seed, differences.append)
         finally:
             if differences:
-                console.print(_table(differences))
+                title = "exported, against the reference in float64"
+                console.print(difference_table(title, "drawn", "output", differences))
     console.print(f"verified against the reference in float64 → {output}")
-
-
-def _table(differences: list[StepDifference]) -> Table:
-    table = Table(title="exported, against the reference in float64")
-    for column in ("drawn", "output", "largest error", "relative error", "bound", ""):
-        table.add_column(column, justify="left" if column == "drawn" else "right", no_wrap=True)
-    for difference in differences:
-        table.add_row(
-            difference.step,
-            " × ".join(map(str, difference.shape)),
-            f"{difference.largest_error:.1e}",
-            f"{difference.relative_error:.1e}",
-            f"{difference.bound:.1e}",
-            Text("ok") if difference.within else Text("PAST", style="bold red"),
-        )
-    return table
