@@ -16,6 +16,11 @@ def cell_means(picture: np.ndarray, grid: tuple[int, int]) -> Float[np.ndarray, 
     return sampled.reshape(*rows.shape, *columns.shape, *picture.shape[2:]).mean(axis=(1, 3))
 
 
+def nearest_to_their_mean(places: Int[np.ndarray, "n 2"]) -> int:
+    """Which of some places is in their middle."""
+    return int(((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin())
+
+
 def covered_cells(mask: Bool[np.ndarray, "H W"], grid: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """The cells of which half or more is under the mask; where no cell is, the fullest; none of an empty mask."""
     cover = cell_means(mask, grid)

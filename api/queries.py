@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from .cells import covered_cells
+from .cells import covered_cells, nearest_to_their_mean
 from .rules.numbers import is_whole_number
 
 FOUND = "found"
@@ -76,8 +76,7 @@ def _spread(places: Int[np.ndarray, "n 2"], most: int) -> Int[np.ndarray, "Q 2"]
     """At most so many of the places: the one nearest to their middle, then each as far from those as can be."""
     if len(places) <= most:
         return places
-    distance = ((places - places.mean(axis=0)) ** 2).sum(axis=1)
-    chosen = [int(distance.argmin())]
+    chosen = [nearest_to_their_mean(places)]
     distance = np.full(len(places), np.inf)
     while len(chosen) < most:
         distance = np.minimum(distance, ((places - places[chosen[-1]]) ** 2).sum(axis=1))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cells import nearest_to_their_mean
 from ..looks import Look
 from ..recording import UNNAMED, Recording, listed
 from .attention import draw_attention
@@ -48,8 +49,7 @@ def draw_look(
 
 def _place(look: Look, query: tuple[int, int] | None) -> int:
     if query is None:
-        cells = np.stack(np.divmod(look.queries, look.grid[1]), axis=1)
-        return int(((cells - cells.mean(axis=0)) ** 2).sum(axis=1).argmin())
+        return nearest_to_their_mean(np.stack(np.divmod(look.queries, look.grid[1]), axis=1))
     token = query[0] * look.grid[1] + query[1]
     if token not in look.queries or not 0 <= query[1] < look.grid[1]:
         places = [f"{token // look.grid[1]},{token % look.grid[1]}" for token in look.queries.tolist()]
