@@ -1,6 +1,5 @@
 """What a recording costs: `python -m memory_attention.benchmarks.recorded FILE.json`."""
 
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..files import write_json
 from ..inputs import draw_inputs
 from ..listening import record
 from .machine import machine
+from .ratios import paired_ratios, ratio_of
 
 CONFIG = "sam2.1_hiera_t"
 QUERIES = tuple(range(0, 4096, 256))
@@ -42,15 +42,18 @@ def measure_recorded(config: str = CONFIG, turns: int = 8, **inputs: Any) -> dic
         for turn in range(turns):
             for call in (recorded, lambda: timed("plain"))[:: 1 if turn % 2 else -1]:
                 call()
-    costs = [new / old - 1 for new, old in zip(seconds["recorded"], seconds["plain"], strict=True)]
-    least, median, most = statistics.quantiles(costs, n=4)
+    ratio = ratio_of(paired_ratios(seconds["recorded"], seconds["plain"]))
     return {
         "command": "python -m memory_attention.benchmarks.recorded benchmarks/results/recorded.json",
         "machine": machine("cpu"),
         "config": config,
         "queries": len(queries),
         "memory_tokens": len(frame[1]),
-        "cost": {"median": median, "lower_quartile": least, "upper_quartile": most},
+        "cost": {
+            "median": ratio.median - 1,
+            "lower_quartile": ratio.lower - 1,
+            "upper_quartile": ratio.upper - 1,
+        },
         "seconds": seconds,
     }
 
