@@ -75,7 +75,9 @@ class MemoryAttention(Module):
 
         `curr` [N,1,C] is a frame that all B objects share: what does not depend on them is computed once.
         The last `num_obj_ptr_tokens` of the memory are object pointers; `grid` is the (h, w) of the frame,
-        else guessed as SAM 2 does. With `batch_first` off the arrays are [B,N,C] and [B,M,C_m].
+        else guessed as SAM 2 does: `feat_sizes` if it has N tokens, else a square. `batch_first`, set in every
+        model, says how the *layers* have it, so these arrays, which have tokens first, are swapped on the way in
+        and out. With it off nothing is swapped, and the arrays are [B,N,C] and [B,M,C_m].
         Raises `TypeError` or `ValueError` naming the argument that does not fit.
         """
         inputs = (unwrap_list(curr, "curr"), memory, unwrap_list(curr_pos, "curr_pos"), memory_pos)

@@ -198,7 +198,7 @@ class MemoryBank(Module):
         return tokens.reshape(count * parts, batch, self.memory_dim), position
 
     def first_frame(self, features: Float[np.ndarray, "N B C"]) -> Float[np.ndarray, "N B C"]:
-        """features + `no_mem_embed`, which skip the attention: the first prompted frame remembers nothing.
+        """features + `no_mem_embed`, past the attention: a frame prompted before it was tracked remembers nothing.
 
         Unchanged where `num_maskmem` is 0. Raises `ValueError` without `directly_add_no_mem_embed`, where
         `first_frame_tokens` are what the frame looks at.
@@ -211,7 +211,7 @@ class MemoryBank(Module):
         return (features + self.no_mem_embed).astype(features.dtype)
 
     def first_frame_tokens(self, features: Float[np.ndarray, "N B C"]) -> MemoryTokens:
-        """The one token that a first prompted frame looks at without `directly_add_no_mem_embed`.
+        """The one token that a frame prompted before it was tracked looks at, without `directly_add_no_mem_embed`.
 
         It is `no_mem_embed` at position `no_mem_pos_enc`, for every object, in the dtype of `features`; as it
         has no place in the image, it counts among the pointer tokens. Raises `ValueError` unless C_m = C.
@@ -242,10 +242,10 @@ class MemoryBank(Module):
     ) -> Float[np.ndarray, "N B C"]:
         """Turn a frame's features into features that remember: what a tracking loop calls for every frame.
 
-        `attention` is a `MemoryAttention`, or is called like one; `first_prompted` says that nothing is to be
-        remembered yet, as on the first frame with a prompt; the rest is as in `tokens`, but that these are
-        brought to the dtype of `features`: SAM 2 keeps memories in bfloat16. The grid is that of the
-        memories; a `grid` is needed only where there are none yet, and raises `ValueError` if it is another.
+        `attention` is a `MemoryAttention`, or is called like one; `first_prompted` says that the frame is
+        prompted before it was tracked, and remembers nothing, whatever the bank has; the rest is as in `tokens`,
+        but that these are brought to the dtype of `features`: SAM 2 keeps memories in bfloat16. The grid is that
+        of the memories; a `grid` is needed only where there are none, and raises `ValueError` if it is another.
         """
         check_features(features, self.d_model, np.ndarray)
         if self.settings.num_maskmem == 0:

@@ -36,10 +36,10 @@ def table(header, rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [header, ["---"] * len(header), *rows])
 
 
-def cells_under(heading):
-    """The rows of the first table under a heading, without its header."""
+def cells_under(heading, number=0):
+    """The rows of the first table under a heading, or of the one of this number, without its header."""
     text = PAGE.split(f"\n{heading}\n")[1]
-    lines = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)[0].splitlines()[2:]
+    lines = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)[number].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -121,6 +121,23 @@ def encodings():
     )
 
 
+def weights_of_a_layer():
+    """The weights of one layer; those of one part that have the same shape are one line."""
+    shapes, prefix = ma.parameter_shapes(config_of("sam2.1_hiera_t")), "memory_attention.layers.0."
+    own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+    lines = {}
+    for name, shape in own.items():
+        if name.endswith(".weight"):
+            part = "norms" if len(shape) == 1 else name.split(".")[0]
+            lines.setdefault((part, shape), []).append(name.removesuffix(".weight"))
+    rows = []
+    for (_, shape), names in lines.items():
+        count = sum(np.prod(own[f"{name}.{part}"]) for name in names for part in ("weight", "bias"))
+        rows.append([", ".join(f"`{name}`" for name in names), list(shape), f"{count:,}"])
+    rows.append(["all", "", f"{sum(map(np.prod, own.values())):,}"])
+    return table(["Weight", "Shape", "Numbers, with biases"], rows)
+
+
 def frames():
     """Which frame is seen as what by one frame; frames in a row that are seen as pointers alone are one line."""
     config = config_of("sam2.1_hiera_t")
@@ -158,9 +175,17 @@ def order_of_tokens():
     )
 
 
-@pytest.mark.parametrize("made", [reading_order, sizes, encodings, frames])
+@pytest.mark.parametrize("made", [reading_order, sizes, encodings, weights_of_a_layer, frames])
 def test_the_tables_are_those_of_configs_and_rules(made):
     assert made() in PAGE
+
+
+def test_where_encodings_are_added_is_set_as_in_every_model():
+    rows = cells_under("## Which encoding goes where", number=2)
+    networks = [config_of(name).memory_attention for name in COLUMNS.values()]
+    for name, value, _ in rows:
+        nodes = [network if hasattr(network, *code_in(name)) else network.layer for network in networks]
+        assert {str(getattr(node, *code_in(name))).lower() for node in nodes} == {value}, name
 
 
 def test_the_order_of_the_tokens():
@@ -272,7 +297,7 @@ def test_no_figure_stands_outside_what_is_checked():
     """Beside the generated tables: those of names, of papers and of shapes, which have their own tests."""
     text = " ".join(PAGE.split())
     text = text.replace("0.1 · curr_pos", "").replace(f"frame {FRAME}", "")
-    for made in (reading_order, sizes, encodings, frames, order_of_tokens):
+    for made in (reading_order, sizes, encodings, weights_of_a_layer, frames, order_of_tokens):
         text = text.replace(" ".join(made().split()), "")
     code = r"```.*?```|`[^`]*`|\]\([^)]*\)"
     names = r"SAM [23](\.[01])?|arXiv:\S+|[12]-D|section 4|frame 0|\| \[[\d, ]+\] \|"
