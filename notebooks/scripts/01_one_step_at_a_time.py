@@ -6,6 +6,12 @@
 # the image. The tokens look at each other, then at tokens of earlier frames, then each passes a small network by
 # itself; and this is repeated four times.
 #
+# Why look back at all, rather than hand on the last mask as the prompt of the next frame? A mask says where the object
+# was one frame ago, and not what it looked like. Each frame would start from the errors of the one before, so they
+# would add up; and once the object is hidden the mask is empty, and nothing is left to find it by. A memory keeps the
+# looks beside the mask, the frame that somebody prompted stays in sight, and several frames are asked at once.
+# What a tracker loses without them is measured in [notebook 04](04_the_memory_bank.ipynb).
+#
 # This notebook takes one frame through it, one step at a time. Every step is a function of a few lines in the
 # folder `reference/`, which has [a title page](../reference/README.md), and every step has a twin in PyTorch in
 # the folder `accelerated/`. The word in the next cell says which of the two computes the traced steps. The single
@@ -40,6 +46,20 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 #
 # In the shapes below N counts tokens of the frame, M tokens of memory, C and C_m their channels, and B objects.
 # Each object has a memory of its own, and objects do not see each other; here there is one.
+#
+# The order of the axes changes on the way, because convolutions want maps and attention wants lists:
+#
+# | Where | The frame | A memory |
+# | --- | --- | --- |
+# | encoders, memory bank, mask decoder | [B, C, h, w] | [B, C_m, h, w] |
+# | call of the memory attention, and its output | [N, B, C] | [M, B, C_m] |
+# | inside, from layer to layer (`batch_first`) | [B, N, C] | [B, M, C_m] |
+# | inside an attention, in heads | [B, H, N, d] | [B, H, M, d] |
+#
+# Why the call has the tokens first, is not said; PyTorch's own attention had them so. An array [B, N, C] handed to the
+# call would be B tokens of N objects, who do not see each other. Nearly always that is an error, since the memory's
+# batch or the grid does not fit. With one object, as many memory tokens as the frame has and no `grid`, it runs: each
+# token then attends to itself and to one token of memory.
 #
 # The network is that of SAM 2.1. Its weights here are **random**: nothing was learned, so do not look for meaning
 # in *where* it looks. What you can see is *how* it computes.
@@ -286,9 +306,11 @@ print(f"those of this layer at {with_root:.0f} of 256, and at {without:.1f} with
 #
 # A query has one softmax row, and so one mean: it cannot bring back what stands here and, apart from it, what
 # stands there. With $H$ heads the channels are cut into $H$ parts, each with its own row, and $W_o$ puts the parts
-# together. It costs no more, since each head is as much narrower. SAM 2 has **one** head of 256 channels. (Why,
-# its paper does not say. One wide head is what lets memories of 64 channels be averaged before they are projected,
-# at less cost: [notebook 05](05_softmax_in_tiles.ipynb).)
+# together. It costs no more, since each head is as much narrower. SAM 2 has **one** head of 256 channels here, and
+# several in its other parts: in the mask decoder eight, of 32 channels (16 between tokens and image), in the image
+# encoder one to sixteen, each 56 to 96 wide depending on the model. (Why one, its paper does not say. One wide head is
+# what lets memories of 64 channels be averaged before they are projected, at less cost: [notebook
+# 05](05_softmax_in_tiles.ipynb).)
 #
 # The same weights can be run with four heads, since the matrices have the same shapes. Below is where one query
 # looks with one head, and with each of four.
@@ -328,6 +350,11 @@ print(f"{len(set(favourites))} different ones, where one head had to be content 
 # *added* to the tokens:
 #
 # $$y = \mathrm{norm}_1(x), \qquad x \leftarrow x + \mathrm{attention}(y, y, y)$$
+#
+# Has the image encoder not mixed the frame already? It has, but it knows of no object. Cross-attention tells each
+# token by itself what the memory holds for it, and from the second layer on self-attention is where a token hears
+# what the others were told: a few tokens that are sure of the object can tell the rest of it. (SAM 2's paper gives no
+# reason for the order.)
 #
 # `attention_map` gives the softmax rows of the queries one asks for, drawn here over the frame, all on one scale.
 
@@ -401,7 +428,9 @@ switch_the_flag(
 #
 # In the third block nobody looks at anybody. Each token passes the same small network: up to 2048 channels,
 # everything negative is cut off, and down to 256 again. The result is added to the token. Attention only takes
-# means of linear maps; here each token can make of what it brought back something that is no such mean.
+# means of linear maps; here each token can make of what it brought back something that is no such mean. Of the numbers
+# that a layer has learned, 71 % are in this network ([all its
+# weights](../reference/README.md#parameters)).
 #
 # $$x \leftarrow x + W_2\,\max(0,\; W_1\,\mathrm{norm}_3(x) + b_1) + b_2$$
 

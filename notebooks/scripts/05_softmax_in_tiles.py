@@ -3,13 +3,15 @@
 #
 # In SAM 2 each of the $N = 4096$ tokens of a frame weighs $M = 28\,736$ memory tokens. Written down as the formula
 # says, softmax$(qk^\top/\sqrt d)\,v$ needs a table of $N \times M$ logits, 118 million numbers, in each of four
-# layers, for every object and every frame. Nobody ever looks at that table as a whole. This notebook shows how to
-# do without it, and then two savings that are special to SAM 2:
+# layers, for every object and every frame. So the cost grows linearly with the objects (up to the first
+# cross-attention they share the work: `reference/many_objects.py`) and with the memories; with the image's area it
+# grows quadratically, as both $N$ and $M$ do, so twice the side is sixteen times the table. Nobody ever looks at that
+# table as a whole. This notebook shows how to do without it, and then two savings that are special to SAM 2:
 #
 # 1. softmax a tile at a time, derived and animated;
 # 2. what that saves in memory and in time;
 # 3. values that stay in memory space, which makes one of the two large products four times smaller;
-# 4. queries that go to memory space as well, which halves the other one.
+# 4. queries that go to memory space as well, which takes a third off the other one, and at most a half.
 #
 # None of them approximates anything: the results differ from the textbook's by rounding only.
 
@@ -423,19 +425,28 @@ print(f"Found: projecting last changes the result by {max(units.values()):.0f} u
 N, M, C_M, D = 4096, 28736, 64, 256
 
 
-def gflop(heads=1, memory_space=False):
+def gflop(heads=1, memory_space=False, keys=M, channels=C_M):
     """q kᵀ, the weighted sum, and the projection of the values, for H heads that share D channels."""
-    weighted = 2 * N * M * (heads * C_M if memory_space else D)
-    projected = 2 * (N if memory_space else M) * C_M * D
-    return np.array([2 * N * M * D, weighted, projected]) / 1e9
+    weighted = 2 * N * keys * (heads * channels if memory_space else D)
+    projected = 2 * (N if memory_space else keys) * channels * D
+    return np.array([2 * N * keys * D, weighted, projected]) / 1e9
 
 
-print("GFLOP a layer         q kᵀ   weighted sum   v_proj    total")
-for label, counts in (("values first", gflop()), ("in memory space", gflop(memory_space=True))):
-    print(f"{label:18} {counts[0]:7.1f}   {counts[1]:12.1f}   {counts[2]:6.2f}   {counts.sum():6.1f}")
+print("GFLOP a layer                q kᵀ   weighted sum   v_proj    total")
+for label, counts in (
+    ("values first", gflop()),
+    ("in memory space", gflop(memory_space=True)),
+    ("self-attention", gflop(keys=N, channels=D)),
+    ("256 wide: values first", gflop(channels=256)),
+    ("256 wide: memory space", gflop(memory_space=True, channels=256)),
+):
+    print(f"{label:25} {counts[0]:7.1f}   {counts[1]:12.1f}   {counts[2]:6.2f}   {counts.sum():6.1f}")
 print(f"Found: in memory space takes {gflop(memory_space=True).sum() / gflop().sum():.0%} of the operations.")
 
 # %% [markdown]
+# In multiply-adds it is half of each number: some 61 billion for a cross-attention with values first. That is seven
+# times a self-attention, since there are seven times as many keys.
+#
 # The weighted sum shrinks four-fold, $d / C_m = 256 / 64$, and the projection seven-fold, $M / N$. It does not
 # always pay. A head of $d$ channels has a weighted sum $d$ wide in the plain form and $C_m$ wide in memory space,
 # so the condition is $C_m < d$. SAM 2 has one head of 256. Had it eight heads of 32, every head would have to
@@ -485,7 +496,13 @@ print(f"{middle:.2f} times as long with values first ({low:.2f} to {high:.2f})."
 
 
 # %% [markdown]
-# At 256 memory channels the weighted sum would be the same in both orders. In time the gain is smaller than in
+# At 256 memory channels, the last two rows of the table, the weighted sum would be the same in both orders. The bank
+# would take four times the bytes. The operations grow by 2 % with values first, where the width of a memory counts in
+# the projections only, and by 60 % in memory space: it is the narrow memories that make this order worth while. SAM
+# 2's paper measured both widths, and found little lost at 64 ([where memories come
+# from](../reference/README.md#where-memories-and-pointers-come-from)).
+#
+# In time the gain is smaller than in
 # operations: the exponentials, which are the same in both, take their share. A kernel may also have an opinion:
 # the fused kernel that PyTorch has for CPUs takes only values as wide as the keys, and for others PyTorch silently
 # goes through the textbook form, table of logits and all. There, part of what the operations save is paid back in
@@ -495,9 +512,10 @@ print(f"{middle:.2f} times as long with values first ({low:.2f} to {high:.2f})."
 #
 # ## Why dropout breaks it
 #
-# In training, dropout acts on $P$: each weight is set to zero with probability $p$, and the rest are divided by $1
-# - p$. Call the result $\tilde P$. Its rows sum to one only on average; a single row sums to some $r_i$, and with
-#   $r = \tilde P\mathbf 1$ the derivation stops one step earlier:
+# In training, dropout acts on $P$: each weight is set to zero with probability $p$, in SAM 2 a tenth, and the rest are
+# divided by $1-p$. Call the result $\tilde P$. Its rows sum to one only on average; a single row sums to some $r_i$,
+# and with $r = \tilde P\mathbf 1$ the derivation stops one step earlier ([where else a layer
+# drops](../reference/README.md#sizes) does not matter here):
 #
 # $$ \tilde P\,(m W^\top + \mathbf 1 b^\top) = (\tilde P m)\,W^\top + r\,b^\top . $$
 #
@@ -678,7 +696,7 @@ print(
 # - Rows that sum to one let an affine map pass through attention. With one head of 256 over 64 memory channels,
 #   that saves a good third of the cross-attention's operations at full size.
 # - Rotations that act on the halves of a head by column and by row split a logit into two short products. With
-#   seven memories of 64 channels that halves $q k^\top$, and no key is made.
+#   seven memories of 64 channels that takes a third off $q k^\top$ and the keys' projection, and no key is made.
 # - All three are exact, and all still have to be measured on the machine at hand.
 #
 # The code is in `reference/attention.py`, `attend_in_memory_space` too, and in `reference/axial.py`.
@@ -696,8 +714,9 @@ print(
 # 1. With $(m_1, s_1, a_1)$ and $(m_2, s_2, a_2)$, let $m = \max(m_1, m_2)$. Then $s = e^{m_1 - m} s_1 + e^{m_2 -
 #    m} s_2$ and $a = e^{m_1 - m} a_1 + e^{m_2 - m} a_2$: the rule of step 2, applied to both sides. Nothing else
 #    is needed, so any number of processors may share the keys.
-# 2. Values: while a head is wider than a memory, $256 / H > 64$, so up to three heads; four are a draw. Queries:
-#    two products of 65 take the place of one of $256 / H$, so for one head only; with two, 130 are more than 128.
+# 2. Values: while a head is wider than a memory, $256 / H > 64$, so with one head or two; four are a draw, and
+#    three do not divide 256. Queries: two products of 65 take the place of one of $256 / H$, so for one head only;
+#    with two, 130 are more than 128.
 # 3. An exponential takes as long as many multiplications, and for one head of 256 there is one for each 512
 #    operations of $q k^\top$. In memory space, where a logit takes 130 multiplications, their share is larger
 #    still.

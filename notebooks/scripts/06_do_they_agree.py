@@ -69,7 +69,8 @@ print(f"Found: three orders, {len({float(result) for result in sums.values()})} 
 #
 # ## 2. The bounds, and the error of every step
 #
-# How close is close enough depends on the dtype. There is one table, in `api/tolerances.py`, for the tests and for
+# How close is close enough depends on the dtype. There is one table, in `memory_attention.tolerances` (the folder
+# `api` is installed as the package itself, so its file is `api/tolerances.py`), for the tests and for
 # `memory-attention compare` alike. An error is relative to the largest magnitude of the truth.
 
 # %%
@@ -83,6 +84,13 @@ for dtype, allowed in BOUNDS.items():
 # is tested, over some thousand terms, so the bound has more units of room. A bug in the formula, on the other
 # hand, makes an error near 1. Between rounding and bugs lie orders of magnitude, and the bound is put between
 # them.
+#
+# Half precision is no corner case. SAM 2 is trained and timed with PyTorch's automatic mixed precision in bfloat16:
+# linear maps and attention take numbers rounded to bfloat16, and layer norms stay in float32. The rotation is written
+# out in float32 in SAM 2's own code, and what it gives is rounded back to the dtype that came in. The softmax is inside
+# the attention's kernel. SAM 2's video predictor also *stores* memories in bfloat16. The reason is not said; a memory
+# then takes two bytes a number, half a megabyte at 64 × 64 tokens of 64 channels, and in mixed precision it would be
+# rounded on its way into the projections anyway.
 #
 # `trace` gives the result of every step by name, in both backends. So the error can be watched as it goes through
 # the network. This is the small config `tiny`, one layer with two heads, on a grid of 6 × 8 with two memory frames
@@ -281,8 +289,11 @@ plt.show()
 # $\varepsilon L / 2$, and hence so does, relatively, each weight. That is no weakness of some program: a query
 # that arrives rounded cannot be known better. For this reason `bound` grows in proportion to the largest logit
 # once that exceeds 1, up to a cap of 0.3: whatever the logits, a result that is off by more than a third of its
-# largest number is no result. To see whether it should grow, the query projection of the cross-attention is
-# multiplied by larger and larger numbers.
+# largest number is no result.
+#
+# No other step magnifies like that. A rotation leaves lengths as they are, so what it rounds is small beside the
+# vector; and a norm brings all tokens to one size, errors included. To see whether the bound should grow, the query
+# projection of the cross-attention is multiplied by larger and larger numbers.
 
 # %%
 name = "layers.0.cross_attn_image"

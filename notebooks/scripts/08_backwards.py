@@ -297,8 +297,20 @@ print(f"without the way past {through[-1] / through[0]:.0e} of it would arrive."
 # ## 6. The whole, checked twice
 #
 # `memory_attention_backward` is all of this in a row, from the last norm to the input. Every layer looks at the
-# same memory, so what the layers say about it adds up. In training that sum goes on: to the memory encoder, and to
-# the frames that the memories were made of.
+# same memory, so what the layers say about it adds up.
+#
+# In SAM 2's training that sum goes on, since nothing in the bank is cut off from the gradient (its training code
+# detaches no memory and no pointer). There are two ways back into an earlier frame:
+#
+# - *through its memory*: the memory encoder, then the image features of that frame, and its mask: probabilities, which
+#   have a slope where zeros and ones would have none, so on into the mask decoder;
+# - *through its pointer*: its small network, then the mask decoder.
+#
+# The mask decoder was given features that remember, so behind it lies that frame's memory attention, and the frames
+# that *it* looked at. From the loss on frame 8 of a training clip to frame 1 there is the direct way, as frame 1 is
+# prompted and stays in sight, and one through every chain of frames between. Two things end a way: a mask that was
+# the prompt, which nothing computed, and an absence, which puts a constant in place of the mask and `no_obj_ptr` in
+# place of the pointer.
 #
 # Below it is checked on the small config `tiny`, in float64: each of the inputs and parameters against the slope
 # along a random direction, and against PyTorch's autograd of the *other* backend, which knows nothing of these
@@ -589,6 +601,17 @@ print(
 # Nobody told the layer where to look. The loss asked for the right mask; the gradients through softmax asked
 # queries and keys of like looks to move together, since there the marked value was; and so the attention came by
 # itself. This is in small what happens when SAM 2 is trained.
+#
+# In large, by its paper (section 4 and appendix C.2): a clip has 8 frames, with three objects at most. One or two
+# frames are prompted, the first always; the prompt is the true mask with a chance of a half, a click or a box with one
+# of a quarter each, and clicks that correct errors may follow. The loss counts the masks, their predicted quality, and
+# whether the object is there. Half of the clips are played backwards.
+#
+# Videos in use have hundreds of frames. The paper calls 8 a balance of speed and accuracy, since longer clips score
+# better; every frame's numbers have to be kept for the way back. And 8 is just what a bank shows: the last frame of a
+# clip sees one prompted frame and six recent ones, which are all that there were. An older prompted frame the network
+# never met, and that is the paper's reason for giving prompted frames no age ([which frame has which
+# slot](../reference/README.md#which-frame-has-which-slot)).
 #
 # ## To try
 #
