@@ -4,10 +4,11 @@
 # SAM 2 follows an object through a video because every frame can look back. The part that looks back is called
 # *memory attention*. A frame comes in as a grid of tokens, each a vector of numbers that describes one patch of
 # the image. The tokens look at each other, then at tokens of earlier frames, then each passes a small network by
-# itself; and this is repeated four times.
+# itself; and this is repeated four times. (A frame that somebody prompted ahead of time can be seen too, [before its
+# turn](../reference/README.md#which-frame-has-which-slot).)
 #
-# Why look back at all, rather than hand on the last mask as the prompt of the next frame? A mask says where the object
-# was one frame ago, and not what it looked like. Each frame would start from the errors of the one before, so they
+# Why look back at all, rather than hand on the last mask as the prompt of the next frame? A mask says where the
+# object was one frame ago, and not what it looked like. Each frame would start from the errors of the one before, so they
 # would add up; and once the object is hidden the mask is empty, and nothing is left to find it by. A memory keeps the
 # looks beside the mask, the frame that somebody prompted stays in sight, and several frames are asked at once.
 # What a tracker loses without them is measured in [notebook 04](04_the_memory_bank.ipynb).

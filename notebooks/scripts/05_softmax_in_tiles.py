@@ -498,17 +498,18 @@ print(f"{middle:.2f} times as long with values first ({low:.2f} to {high:.2f})."
 # %% [markdown]
 # At 256 memory channels, the last two rows of the table, the weighted sum would be the same in both orders. The bank
 # would take four times the bytes. The operations grow by 2 % with values first, where the width of a memory counts in
-# the projections only, and by 60 % in memory space: it is the narrow memories that make this order worth while. SAM
-# 2's paper measured both widths, and found little lost at 64 ([where memories come
+# the projections only (by 5 % with the projections of queries, keys and results, which the table leaves out), and by
+# 60 % in memory space: it is the narrow memories that make this order worth while. SAM 2's paper measured both widths,
+# and found little lost at 64 ([where memories come
 # from](../reference/README.md#where-memories-and-pointers-come-from)).
 #
-# In time the gain is smaller than in
-# operations: the exponentials, which are the same in both, take their share. A kernel may also have an opinion:
-# the fused kernel that PyTorch has for CPUs takes only values as wide as the keys, and for others PyTorch silently
-# goes through the textbook form, table of logits and all. There, part of what the operations save is paid back in
-# time, and the memory that the tiles saved is gone. That is why the accelerated backend has a kernel of its own
-# for CPUs, `accelerated/tiles.py`: the loop from above, with blocks of queries spread over threads. A saving on
-# paper is a gain only if measured, on the machine at hand: `memory-attention bench --quick`.
+# In time the gain is smaller than in operations: the exponentials, which are the same in both, take their share. A
+# kernel may also have an opinion: the fused kernel that PyTorch has for CPUs takes only values as wide as the keys,
+# and for others PyTorch silently goes through the textbook form, table of logits and all. There, part of what the
+# operations save is paid back in time, and the memory that the tiles saved is gone. That is why the accelerated
+# backend has a kernel of its own for CPUs, `accelerated/tiles.py`: the loop from above, with blocks of queries
+# spread over threads. A saving on paper is a gain only if measured, on the machine at hand: `memory-attention bench
+# --quick`.
 #
 # ## Why dropout breaks it
 #
