@@ -508,8 +508,8 @@ print(f"{middle:.2f} times as long with values first ({low:.2f} to {high:.2f})."
 # and for others PyTorch silently goes through the textbook form, table of logits and all. There, part of what the
 # operations save is paid back in time, and the memory that the tiles saved is gone. That is why the accelerated
 # backend has a kernel of its own for CPUs, `accelerated/tiles.py`: the loop from above, with blocks of queries
-# spread over threads. A saving on paper is a gain only if measured, on the machine at hand: `memory-attention bench
-# --quick`.
+# spread over threads. A saving on paper is a gain only if measured, on the machine at hand:
+# `memory-attention bench --quick`.
 #
 # ## Why dropout breaks it
 #
