@@ -34,8 +34,8 @@ BLUE, SKY, ORANGE, GREEN, GREY = "#0072b2", "#56b4e9", "#d55e00", "#009e73", "0.
 # - **all conditioning frames**, at slot 0 (or the nearest few of them, where `max_cond_frames_in_attn` sets a
 #   limit);
 # - **recent frames**, at the slots $t = 1$ (oldest) to `num_maskmem` $- 1$ (newest). The newest is always $f - 1$.
-#   The others go back from there, one by one, or every $r$-th frame of the video with a
-#   `memory_temporal_stride_for_eval` of $r$;
+#   The others are $f - 2$, $f - 3$ and so on; or, with a `memory_temporal_stride_for_eval` of $r$, the frames whose
+#   number is a multiple of $r$, from $f - 2$ down;
 # - **object pointers** of the conditioning frames and of the frames $f - 1$ to $f - 15$. A pointer is a single
 #   vector, so many of them cost little.
 #
@@ -84,8 +84,30 @@ reaches = [
 print(f"Found: six recent memories reach back {reaches[0]} frames, and {reaches[1]} with a stride of 3.")
 
 # %% [markdown]
-# The same for the small tracker that we are about to measure, for every frame of a clip: a row shows what one
-# frame sees. The prompted frame stays for good; the recent ones pass through the slots like through a pipe.
+# *Why is $f - 1$ kept, whatever the stride?* Known: SAM 2's code always takes it, and names XMem and Cutie for the
+# stride; the paper does not speak of it. Reasonable: the frame before resembles the present most, and the multiples
+# of $r$ alone would leave the newest memory up to $r$ frames old.
+#
+# *Several prompted frames.* SAM 2's released configs set no limit: every one is seen. SAM 3's tracker sets four.
+# Under a limit the nearest one before $f$ is taken first, then the nearest at or after it, then whichever of the rest
+# are nearest on either side. One that is not chosen is no longer seen at slot 0, nor is its pointer among those of
+# the conditioning frames; but if it is one of the recent frames, it fills their slot, and gives its pointer, like any
+# other.
+#
+# *Can a frame see the future?* Tracked frames come one at a time, and see only what was tracked before them. A
+# *prompted* frame is another matter: it needs no memory, so all of them are encoded before tracking starts. Whoever
+# prompts the frames 0 and 60 and then tracks from 0 lets frame 5 see the memory of frame 60, at slot 0 like that of
+# frame 0. Its pointer is left out until frame 60 is reached (`only_obj_ptrs_in_the_past_for_eval`), or else the
+# model would be told of ages below zero. In a stream that is prompted as it comes, there is no such frame.
+#
+# *Backwards* the rules are the same with $f + 1$ for $f - 1$: the "recent" frames are those that were just tracked,
+# and lie after $f$. Ages are counted in the direction of tracking, so that the memory tracked last has entry 0 of
+# `maskmem_tpos_enc`, and its pointer has age $+1$, either way. A negative age is a prompted frame that tracking has
+# yet to reach, not a direction. Nothing tells the model which way time runs; in training, half of the sequences were
+# reversed to make it do well both ways (paper, appendix C.2.2).
+#
+# The choice once more, for the small tracker that we are about to measure and for every frame of a clip: a row shows
+# what one frame sees. The prompted frame stays for good; the recent ones pass through the slots like through a pipe.
 
 # %%
 config, weights, made_by = read_tracker()
@@ -119,6 +141,9 @@ print(
 # Each frame gives both, once it has its mask. The *memory encoder* makes the memory of the frame's features and
 # the mask; the *pointer* is an output token of the mask decoder, after a small network. Features go into the
 # memory as they were *before* the memory attention, so what was remembered is not remembered again and again.
+#
+# What does that cost to keep? SAM 2 stores memories in bfloat16, so one of 4096 tokens of 64 channels takes 512 KiB,
+# the seven that a frame sees 3.5 MiB, for every object; a pointer of 256 channels takes half a KiB.
 #
 # A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
 # `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
