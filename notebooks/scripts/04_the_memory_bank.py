@@ -90,15 +90,15 @@ print(f"Found: six recent memories reach back {reaches[0]} frames, and {reaches[
 #
 # *Several prompted frames.* SAM 2's released configs set no limit: every one is seen. SAM 3's tracker sets four.
 # Under a limit the nearest one before $f$ is taken first, then the nearest at or after it, then whichever of the rest
-# are nearest on either side. One that is not chosen is no longer seen at slot 0, nor is its pointer among those of
-# the conditioning frames; but if it is one of the recent frames, it fills their slot, and gives its pointer, like any
-# other.
+# are nearest on either side. One that is not chosen is seen at most as a frame that was merely tracked would be: its
+# memory where a slot of the recent frames falls on it, its pointer up to fifteen frames later.
 #
 # *Can a frame see the future?* Tracked frames come one at a time, and see only what was tracked before them. A
 # *prompted* frame is another matter: it needs no memory, so all of them are encoded before tracking starts. Whoever
 # prompts the frames 0 and 60 and then tracks from 0 lets frame 5 see the memory of frame 60, at slot 0 like that of
-# frame 0. Its pointer is left out until frame 60 is reached (`only_obj_ptrs_in_the_past_for_eval`), or else the
-# model would be told of ages below zero. In a stream that is prompted as it comes, there is no such frame.
+# frame 0. Its pointer is left out until frame 60 is reached (`only_obj_ptrs_in_the_past_for_eval`): one from far
+# ahead, says a comment in the code, might distract from how the video begins. In a stream that is prompted as it
+# comes there is no such frame.
 #
 # *Backwards* the rules are the same with $f + 1$ for $f - 1$: the "recent" frames are those that were just tracked,
 # and lie after $f$. Ages are counted in the direction of tracking, so that the memory tracked last has entry 0 of
@@ -143,7 +143,7 @@ print(
 # memory as they were *before* the memory attention, so what was remembered is not remembered again and again.
 #
 # What does that cost to keep? SAM 2 stores memories in bfloat16, so one of 4096 tokens of 64 channels takes 512 KiB,
-# the seven that a frame sees 3.5 MiB, for every object; a pointer of 256 channels takes half a KiB.
+# the seven that a frame sees 3.5 MiB, for every object. A pointer is 256 numbers.
 #
 # A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
 # `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
@@ -389,6 +389,20 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
+# SAM 2's number was chosen by a like comparison, of models at 512 pixels (section 8.2.1 and table 10 of the paper's
+# first version). Accuracy is J&F, of which the IoU here is the J:
+#
+# | recent memories | MOSE dev | SA-V val | 9 other datasets | speed |
+# | --- | --- | --- | --- | --- |
+# | 4 | 73.5 | 68.6 | 70.5 | 1.01 × |
+# | 6 | 73.0 | 68.3 | 70.7 | 1.00 × |
+# | 8 | 73.2 | 69.0 | 70.7 | 0.93 × |
+#
+# The paper reads it as more memories mostly helping, with some variance, and takes six as a balance of how far back
+# a frame sees and what that costs; with the prompted frame these are seven. No number stands out, neither there nor
+# here. What seven are for cannot be read from such means: for that one needs clips in which the object is away for
+# longer than the fewer memories reach back.
+#
 # ## Without a sense of time, without pointers, without absence
 #
 # Now the bank is full again, and single parts are taken away: the learned time of the memories is set to zero; the
@@ -435,6 +449,95 @@ axis.grid(axis="x", alpha=0.3)
 plt.show()
 
 # %% [markdown]
+# ## Memories without pointers, pointers without memories
+#
+# A memory says which cells were the object, and a pointer what the object is. What does each do by itself? We
+# replace the contents of one kind by zeros and keep those of the other. Zeros are not nothing: such a token keeps
+# its position and takes its share of the softmax, but what it brings back is the same for all of them.
+#
+# A third run leaves out everything but the newest memory, the prompted frame's too once there is a newer one: each
+# frame then knows just what the frame before handed on.
+
+
+# %%
+def looking_at(change):
+    # The same tracker, whose memory is changed before it is looked at.
+    changed = Tracker(config, weights, BACKEND)
+    attention = changed.attention
+
+    def call(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid):
+        return attention(curr, *change(memory, curr_pos, memory_pos, num_obj_ptr_tokens), grid)
+
+    changed.attention = call
+    return changed
+
+
+def with_zeros(zero_pointers):
+    def change(memory, curr_pos, memory_pos, pointers):
+        is_pointer = np.arange(len(memory)) >= len(memory) - pointers
+        kept = tracker.array((is_pointer != zero_pointers).astype(np.float32)[:, None, None])
+        return memory * kept, curr_pos, memory_pos, pointers
+
+    return change
+
+
+def newest_memory(memory, curr_pos, memory_pos, pointers):
+    # Memories are listed with the newest last, and after them the pointers.
+    newest = slice(len(memory) - pointers - tokens, len(memory) - pointers)
+    return memory[newest], curr_pos, memory_pos[newest], 0
+
+
+singly = {
+    "memories, pointers of zeros": with_zeros(zero_pointers=True),
+    "pointers, memories of zeros": with_zeros(zero_pointers=False),
+    "the newest memory alone": newest_memory,
+}
+singly = {name: mean_ious(follow(looking_at(change))) for name, change in singly.items()}
+for name, ious in (singly | {"memory of zeros": results["memory of zeros"]}).items():
+    change = ious - base
+    print(
+        f"{name:28s}  mean IoU {ious.mean():.3f}   {change.mean():+.3f} ± {change.std(ddof=1) / np.sqrt(CLIPS):.3f}"
+    )
+
+# %% [markdown]
+# FINDING
+#
+# Of SAM 2 nothing is published for zeros put in at test time. What follows from how it is built: a pointer's key has
+# no place, and what it brings back is one vector for whatever looks at it, so pointers alone can at best raise what
+# looks like the object, wherever that is; they cannot say which of two alike it was, nor where its outline ran. The
+# other way round all that a mask needs is still there, and what is missing shows only where looks have to be
+# compared over more frames than the memories reach.
+#
+# That is also what the paper found, of models trained with and without pointers (section 8.2.3 and table 12 of its
+# first version, J&F). SA-V and LVOSv2 gain; LVOSv2 is a benchmark of long videos; elsewhere nothing changes, and
+# neither does the speed:
+#
+# |  | MOSE dev | SA-V val | LVOSv2 val | 9 other datasets |
+# | --- | --- | --- | --- | --- |
+# | without pointers | 73.1 | 64.5 | 67.0 | 70.9 |
+# | with pointers | 73.0 | 68.3 | 71.6 | 70.7 |
+#
+# And the newest memory alone is what would be left of SAM 2 if each frame's mask were handed to the next as its
+# prompt. It is more than that, since a memory also has the looks of its frame. An error is then passed on and never
+# taken back, since nothing older contradicts it, and after one frame without the object there is nothing left to
+# find it by.
+#
+# ## What training showed it
+#
+# SAM 2 learned all this from short clips. A training sequence has eight frames, with at most three objects; one or
+# two of the frames are prompted, the first always (section 4 and appendix C.2 of the paper). Half of the first
+# prompts are masks, a quarter are single clicks and a quarter boxes; after a click or a box, more clicks correct
+# what is still wrong.
+#
+# Why so short? The paper compares four, eight and ten frames: SA-V val rises from 60.0 to 68.3 and then is 68.1, and
+# eight is called a balance of speed and accuracy (section 8.2.1). A reasonable explanation is memory: gradients pass
+# through all frames of a sequence, so all of them have to be kept.
+#
+# That a model of eight frames tracks for minutes is owed to the bank. With one prompt the last of eight frames sees
+# the prompted frame and six recent ones, all there will ever be; a later frame finds as many memories, in the same
+# slots. What it has never met are prompted frames longer ago than seven, which is why their memories are given no
+# age, and mistakes that had more than a few frames to grow.
+#
 # ## How to read this
 #
 # - Ten clips of ten frames are few, and short: one whose target is hidden can move a mean by several hundredths.
