@@ -36,8 +36,8 @@ BLUE, SKY, ORANGE, GREEN, GREY = "#0072b2", "#56b4e9", "#d55e00", "#009e73", "0.
 # - **recent frames**, at the slots $t = 1$ (oldest) to `num_maskmem` $- 1$ (newest). The newest is always $f - 1$.
 #   The others are $f - 2$, $f - 3$ and so on; or, with a `memory_temporal_stride_for_eval` of $r$, the frames whose
 #   number is a multiple of $r$, from $f - 2$ down;
-# - **object pointers** of the conditioning frames and of the frames $f - 1$ to $f - 15$. A pointer is a single
-#   vector, so many of them cost little.
+# - **object pointers** of the conditioning frames that it sees, however many, and of the frames $f - 1$ to
+#   $f - 15$. A pointer is a single vector, so many of them cost little.
 #
 # Here is what frame 24 of a video sees with SAM 2.1's settings, with a stride of 3, and with three prompted frames
 # of which two may be chosen. The numbers in the squares are the slots.
@@ -147,7 +147,9 @@ print(
 #
 # A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
 # `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
-# cases](../reference/README.md#what-the-first-frame-does)). An object that is *not in sight* is remembered too:
+# cases](../reference/README.md#what-the-first-frame-does)). The tracker here is prompted by masks and takes them for the
+# answer, so in it this vector goes only into the prompted frame's pointer; SAM 2, prompted by a mask, leaves it out
+# even there. An object that is *not in sight* is remembered too:
 # its mask is empty, and `no_obj_embed_spatial`, another learned vector, is added to every token of that memory.
 # Here is how long these vectors have become in the tracker, beside what they are added to.
 

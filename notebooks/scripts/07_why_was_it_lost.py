@@ -144,7 +144,7 @@ print(
 # Shares say *whose* memory is looked at, not *what* in it. Two things can be wrong, then. The queries may look at
 # other cells than the object's, in memories that are right. Or they find the object's cells, in the memory of a frame
 # in which it was already lost: that memory says "no object here" at every cell, and looking at it can only confirm
-# that. The second needs a first lost frame, so it can prolong a loss and not begin one.
+# that. The second needs a frame that was lost before, so it prolongs a loss rather than begins one.
 #
 # ## What the queries looked at when it went wrong
 #
@@ -250,7 +250,7 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 #
 # The paper names nearby objects of similar looks among SAM 2's limitations, and motion modelling as a way on (appendix
 # B). Others work on the memory: SAM2Long (arXiv:2410.16268) follows several candidates and keeps the best, DAM4SAM
-# (arXiv:2411.17576) has a memory for distractors. Without training anew, a prompt on a later frame is what is left: it
+# (arXiv:2411.17576) keeps a memory of its own for distractors. Without training anew, a prompt on a later frame is what is left: it
 # puts a memory at slot 0 in which the right one is marked, near the place where the two are now.
 #
 # ## What would have changed it?
@@ -271,7 +271,8 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 #
 # SAM 3's selection wants a score for every frame, its estimate of "the object is here, and this is its mask". This
 # tracker has no head for that, so the score is taken from the logits: how little the mask's area depends on the
-# threshold (the area above 1 over the area above −1, SAM's stability score), and 0 for an empty mask.
+# threshold (the area above 1 over the area above −1, SAM's stability score), and 0 for an empty mask. SAM 3's own score
+# is its predicted IoU times $2\sigma(o) - 1$, or 0 where that is negative, with $o$ the logit of "in sight".
 
 
 # %%
