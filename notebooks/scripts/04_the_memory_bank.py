@@ -85,8 +85,8 @@ print(f"Found: six recent memories reach back {reaches[0]} frames, and {reaches[
 
 # %% [markdown]
 # *Why is $f - 1$ kept, whatever the stride?* Known: SAM 2's code always takes it, and names XMem and Cutie for the
-# stride; the paper does not speak of it. Reasonable: the frame before resembles the present most, and the multiples
-# of $r$ alone would leave the newest memory up to $r$ frames old.
+# stride; the paper's account of the bank (section 4) has no stride. Reasonable: the frame before resembles the
+# present most, and the multiples of $r$ alone would leave the newest memory up to $r$ frames old.
 #
 # *Several prompted frames.* SAM 2's released configs set no limit: every one is seen. SAM 3's tracker sets four.
 # Under a limit the nearest one before $f$ is taken first, then the nearest at or after it, then whichever of the rest
@@ -94,11 +94,11 @@ print(f"Found: six recent memories reach back {reaches[0]} frames, and {reaches[
 # memory where a slot of the recent frames falls on it, its pointer up to fifteen frames later.
 #
 # *Can a frame see the future?* Tracked frames come one at a time, and see only what was tracked before them. A
-# *prompted* frame is another matter: it needs no memory, so all of them are encoded before tracking starts. Whoever
-# prompts the frames 0 and 60 and then tracks from 0 lets frame 5 see the memory of frame 60, at slot 0 like that of
-# frame 0. Its pointer is left out until frame 60 is reached (`only_obj_ptrs_in_the_past_for_eval`): one from far
-# ahead, says a comment in the code, might distract from how the video begins. In a stream that is prompted as it
-# comes there is no such frame.
+# *prompted* frame is another matter: its mask comes from the prompt, and all such frames are encoded before
+# tracking starts ("from the future" is the paper's word, section 4). Whoever prompts the frames 0 and 60 and then
+# tracks from 0 lets frame 5 see the memory of frame 60, at slot 0 like that of frame 0. Its pointer is left out
+# until frame 60 is reached (`only_obj_ptrs_in_the_past_for_eval`): one from far ahead, says a comment in the code,
+# might distract from how the video begins. In a stream that is prompted as it comes there is no such frame.
 #
 # *Backwards* the rules are the same with $f + 1$ for $f - 1$: the "recent" frames are those that were just tracked,
 # and lie after $f$. Ages are counted in the direction of tracking, so that the memory tracked last has entry 0 of
@@ -147,10 +147,10 @@ print(
 #
 # A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
 # `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
-# cases](../reference/README.md#what-the-first-frame-does)). The tracker here is prompted by masks and takes them for the
-# answer, so in it this vector goes only into the prompted frame's pointer; SAM 2, prompted by a mask, leaves it out
-# even there. An object that is *not in sight* is remembered too:
-# its mask is empty, and `no_obj_embed_spatial`, another learned vector, is added to every token of that memory.
+# cases](../reference/README.md#what-the-first-frame-does)). The tracker here is prompted by masks and takes them
+# for the answer, so in it this vector goes only into the prompted frame's pointer; SAM 2, prompted by a mask,
+# leaves it out even there. An object that is *not in sight* is remembered too: its mask is empty, and
+# `no_obj_embed_spatial`, another learned vector, is added to every token of that memory.
 # Here is how long these vectors have become in the tracker, beside what they are added to.
 
 # %%
@@ -392,9 +392,9 @@ plt.show()
 
 # %% [markdown]
 # SAM 2's number was chosen by a like comparison, of models at 512 pixels (section 8.2.1 and table 10 of the paper's
-# first version). Accuracy is J&F, of which the IoU here is the J:
+# first version). Accuracy is J&F, of which the IoU here is the J; none of the nine datasets was trained on:
 #
-# | recent memories | MOSE dev | SA-V val | 9 other datasets | speed |
+# | recent memories | MOSE dev | SA-V val | 9 zero-shot datasets | speed |
 # | --- | --- | --- | --- | --- |
 # | 4 | 73.5 | 68.6 | 70.5 | 1.01 × |
 # | 6 | 73.0 | 68.3 | 70.7 | 1.00 × |
@@ -507,17 +507,17 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
 # %% [markdown]
 # FINDING
 #
-# Of SAM 2 nothing is published for zeros put in at test time. What follows from how it is built: a pointer's key has
-# no place, and what it brings back is one vector for whatever looks at it, so pointers alone can at best raise what
-# looks like the object, wherever that is; they cannot say which of two alike it was, nor where its outline ran.
-# Memories alone still say both. What they lack would show where looks have to be known from more frames than the six
-# that memories reach back.
+# For SAM 2 we know of no such figures. What follows from how it is built: a pointer's key has no place, and what
+# it brings back is one vector for whatever looks at it, so pointers alone can at best raise what looks like the
+# object, wherever that is; they cannot say which of two alike it was, nor where its outline ran. Memories alone
+# still say both. What they lack would show where looks have to be known from more frames than the six that
+# memories reach back.
 #
-# That agrees with what the paper found, of models trained with and without pointers (section 8.2.3 and table 12 of its
-# first version, J&F). SA-V and LVOSv2 gain; LVOSv2 is a benchmark of long videos; elsewhere nothing changes, and
-# neither does the speed:
+# That agrees with what the paper found, of models trained with and without pointers (section 8.2.3 and table 12 of
+# its first version, J&F). SA-V gains, and so does LVOSv2, a benchmark of long videos; the mean of the nine
+# datasets, of which LVOSv2 is one, does not, and the speed stays the same:
 #
-# |  | MOSE dev | SA-V val | LVOSv2 val | 9 other datasets |
+# |  | MOSE dev | SA-V val | LVOSv2 val | 9 zero-shot datasets |
 # | --- | --- | --- | --- | --- |
 # | without pointers | 73.1 | 64.5 | 67.0 | 70.9 |
 # | with pointers | 73.0 | 68.3 | 71.6 | 70.7 |
@@ -535,8 +535,8 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
 # what is still wrong.
 #
 # Why so short? The paper compares four, eight and ten frames: SA-V val rises from 60.0 to 68.3 and then is 68.1, and
-# eight is called a balance of speed and accuracy (section 8.2.1). A reasonable explanation is memory: gradients pass
-# through all frames of a sequence, so all of them have to be kept.
+# eight is called a balance of speed and accuracy (section 8.2.1). A reasonable explanation is the machine: gradients
+# pass through all frames of a sequence, so what each of them computed has to be kept until the end.
 #
 # That a model of eight frames tracks for minutes is owed to the bank. With one prompt the last of eight frames sees
 # the prompted frame and six recent ones, all there will ever be; a later frame finds as many memories, in the same

@@ -250,8 +250,8 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 #
 # The paper names nearby objects of similar looks among SAM 2's limitations, and motion modelling as a way on (appendix
 # B). Others work on the memory: SAM2Long (arXiv:2410.16268) follows several candidates and keeps the best, DAM4SAM
-# (arXiv:2411.17576) keeps a memory of its own for distractors. Without training anew, a prompt on a later frame is what is left: it
-# puts a memory at slot 0 in which the right one is marked, near the place where the two are now.
+# (arXiv:2411.17576) keeps a memory of its own for distractors. With SAM 2 as it is, a prompt on a later frame is what is
+# left: it puts a memory at slot 0 in which the right one is marked, near the place where the two are now.
 #
 # ## What would have changed it?
 #
