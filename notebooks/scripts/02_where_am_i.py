@@ -86,7 +86,7 @@ for name, changed in (("without rotation", without_rotation), ("with rotation", 
         print(f"Found: {name}, {what} changes the result by {np.abs(after - before).max():.1g}.")
 
 # %% [markdown]
-# Without rotation every change is rounding error: the memory is a bag of tokens. With rotation the order of the
+# Without rotation no change is more than rounding error: the memory is a bag of tokens. With rotation the order of the
 # tokens *within* a memory matters, because a token's number there says which cell of the grid it stands for. The
 # order of whole memories does not matter even then: each has the same table of angles, and what tells their ages
 # apart is added to their tokens and moves along with them. In which order the bank lists its memories is a
