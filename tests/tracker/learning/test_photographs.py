@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from memory_attention.tracker.learning.photographs import HELD_OUT, SHORTER_SIDE, TRAINING, photograph
+from memory_attention.tracker.learning.photographs import (
+    HELD_OUT,
+    SHORTER_SIDE,
+    TRAINING,
+    photograph,
+    photographs_of,
+)
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -22,3 +29,22 @@ def test_photographs_are_colours(name: str) -> None:
     assert min(image.shape[:2]) >= SHORTER_SIDE
     assert image.min() >= 0
     assert image.max() <= 1
+
+
+def test_photographs_of_a_folder_are_read_as_they_are(tmp_path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (SHORTER_SIDE, SHORTER_SIDE + 7, 3), np.uint8)
+    for number in range(6):
+        Image.fromarray(colours + np.uint8(number)).save(tmp_path / f"{number}.PNG")
+    (tmp_path / "notes.txt").touch()
+    names = photographs_of(tmp_path)
+    assert names == tuple(str(tmp_path / f"{number}.PNG") for number in range(6))
+    np.testing.assert_array_equal(photograph(names[0]), colours.astype(np.float32) / 255)
+    (tmp_path / "5.PNG").unlink()
+    with pytest.raises(ValueError, match=r"photographs: .* has 5 images, expected 6 or more"):
+        photographs_of(tmp_path)
+    with pytest.raises(FileNotFoundError, match="photographs: no such folder"):
+        photographs_of(tmp_path / "elsewhere")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"broken\.jpg: not a readable image"):
+        photograph(str(broken))
