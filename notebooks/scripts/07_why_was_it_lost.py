@@ -349,10 +349,11 @@ for name, values in results.items():
 
 # %% [markdown]
 # The corrected frame is counted as not lost, since it was given. So where one is still lost after the correction, it is a
-# frame right behind it: a correction is no cure by itself. What it changes is small at first. The next frame sees one
-# more memory at slot 0 and a pointer of it; all other memories are as they were. If the object looks in that frame like
-# neither prompt, or hardly any of it is in sight, there is still nothing for its queries to find. The curves say how
-# long that lasts here, and the first question under "To try" whether a later correction does better.
+# frame behind it: a correction is no cure by itself. What it changes is small at first. The next frame sees one right
+# memory, at slot 0, in place of a wrong one at the newest slot, and one right pointer; all else is as it was. If the
+# object looks in that frame like neither prompt, or hardly any of it is in sight, there is still nothing for its queries
+# to find. The curves say how long that lasts here, and the first question under "To try" whether a later correction
+# does better.
 #
 # ## Is that the rule?
 #
