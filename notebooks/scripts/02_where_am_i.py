@@ -49,7 +49,9 @@ print(
 # ## Attention alone does not know where
 #
 # `without_rotation` is a change of the config: the two attentions of each layer become plain ones. We draw random
-# inputs, let the frame look at two memory frames, shuffle all the memory tokens, and look again.
+# inputs, let the frame look at two memory frames, list the memory tokens in another order, and look again. Each
+# token takes along what was added to it. One order is a shuffle of all tokens; in the other the two memories change
+# places as wholes.
 
 
 # %%
@@ -70,24 +72,25 @@ rng = np.random.default_rng(0)
 tokens = height * width
 curr = rng.normal(size=(tokens, 1, network.d_model)).astype(np.float32)
 curr_pos = sine_encoding_2d(height, width, network.d_model).reshape(tokens, 1, -1).astype(np.float32)
-memory = rng.normal(size=(2 * tokens, 1, network.memory_dim)).astype(np.float32)
-shuffled = rng.permutation(len(memory))
+memory, memory_pos = rng.normal(size=(2, 2 * tokens, 1, network.memory_dim)).astype(np.float32)
+orders = {
+    "shuffling the tokens": rng.permutation(2 * tokens),
+    "swapping the two memories": np.roll(np.arange(2 * tokens), tokens),
+}
 
-changes = {}
 for name, changed in (("without rotation", without_rotation), ("with rotation", config)):
     attention = ma.load(changed, BACKEND, seed=0)
-    no_place = np.zeros_like(memory)
-    before = attention(curr, memory, curr_pos, no_place, grid=config.grid)
-    after = attention(curr, memory[shuffled], curr_pos, no_place, grid=config.grid)
-    changes[name] = np.abs(after - before).max()
-print(
-    "Found: shuffling the memory changes the result",
-    " and ".join(f"{name} by {changes[name]:.1g}" for name in changes),
-)
+    before = attention(curr, memory, curr_pos, memory_pos, grid=config.grid)
+    for what, order in orders.items():
+        after = attention(curr, memory[order], curr_pos, memory_pos[order], grid=config.grid)
+        print(f"Found: {name}, {what} changes the result by {np.abs(after - before).max():.1g}.")
 
 # %% [markdown]
-# Without rotation the change is rounding error: the memory is a bag of tokens. With rotation the order matters,
-# because a token's number says which cell of the grid it stands for.
+# Without rotation no change is more than rounding error: the memory is a bag of tokens. With rotation the order of the
+# tokens *within* a memory matters, because a token's number there says which cell of the grid it stands for. The
+# order of whole memories does not matter even then: each has the same table of angles, and what tells their ages
+# apart is added to their tokens and moves along with them. In which order the bank lists its memories is a
+# convention.
 #
 # ## The sine encoding: a place as a pattern
 #
@@ -232,6 +235,19 @@ print(
 # Every memory frame gets the same table of angles: the offset between the cell (3, 7) now and the cell (3, 7) two
 # frames ago is zero. *When* a memory was made is not in the rotation; it is added to the memory tokens as a
 # learned vector, which is the subject of notebook 04.
+#
+# The setting for this is `rope_k_repeat`. In the cross-attention it is on: the table of the N queries is laid over
+# each memory's N keys in turn. In the self-attention it is off, since there are as many keys as queries and nothing
+# to repeat. Off where there are more keys, SAM 2 stops at an assertion, and this project at an error that says so.
+# What it keeps from happening is a table that goes on: a second memory's keys turned as rows 64 to 127 of a taller
+# image would put what stood at the query's own place 64 rows below it, and every other memory somewhere else again.
+#
+# No weight depends on the grid: the projections work on the channels of single tokens, and angles and sines are
+# computed. So with frames of 32 × 32 tokens the same weights fit. SAM 2 makes its table anew whenever the number of
+# queries is not that of the table it has, and takes the grid to be a square, as it is told the number of tokens
+# alone; its own training config says `feat_sizes: [32, 32]` and has frames of 64 × 64. Here `grid` is an argument,
+# so that an oblong one can be told. That the weights fit does not mean that they do as well: see the first question
+# below, under "To try".
 #
 # ## Why values get no position
 #

@@ -375,12 +375,27 @@ print(
 # Each share is to be compared with the share of the tokens that the kind has, printed below the picture; only
 # where they differ does the tracker prefer anything.
 #
-# Where the share falls during the occlusion, this is why: a query asks for what is at *its own* place, by its
-# looks. While the target is hidden, the cells that look show the thing in front of it. They find that thing in the
-# recent memories, near the place where it is now; in frame 0 it was elsewhere, if it was there at all. When the
-# target comes back, its cells look like the target again, and the prompted frame is the one that shows it whole
-# and with a mask that is certainly right. Nothing in the attention waits for the object: it is the *looks* that
-# call it back.
+# Where the share falls during the occlusion, a reasonable explanation is this. Known: a query is made of the token at
+# *its own* place, so while the target is hidden, the cells that look ask for the thing in front of it. The recent
+# memories show that thing, near the place where it is now; in frame 0 it was elsewhere, if it was there at all. So
+# they should be looked at more. (The shares do not say *where* in those memories the attention falls; the pictures
+# above do, for four frames.) When the target comes back, its cells look like the target again, and the prompted frame
+# is the one that shows it whole and with a mask that is certainly right. Nothing in the attention waits for the
+# object: it is the *looks* that call it back.
+#
+# ### After a long absence
+#
+# What is left of an object that was hidden for 50 frames? In SAM 2 the six recent memories all show it absent by
+# then, and the fifteen recent pointers are all `no_obj_ptr`, one and the same learned vector. Its looks are in the
+# prompted frame alone: in that frame's memory, with the place where it was then, and in its pointer, with no place
+# (and in further prompted frames, if there are any). So it is found again if it still looks as it did when it was
+# shown.
+#
+# Two things go wrong. It comes back turned, smaller or in another light, fits the old memory badly, and is not
+# found: then that frame too is remembered as one without the object. Or something else fits better, and is taken for
+# it; how that lasts is told in [notebook 07](07_why_was_it_lost.ipynb). The paper names both among its limitations
+# (appendix B): after long occlusions, in long videos and in crowded scenes objects may be lost or confused, and its
+# remedy is a prompt on a later frame.
 #
 # ## Was it found by its looks?
 #

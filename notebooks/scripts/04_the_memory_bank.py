@@ -34,10 +34,10 @@ BLUE, SKY, ORANGE, GREEN, GREY = "#0072b2", "#56b4e9", "#d55e00", "#009e73", "0.
 # - **all conditioning frames**, at slot 0 (or the nearest few of them, where `max_cond_frames_in_attn` sets a
 #   limit);
 # - **recent frames**, at the slots $t = 1$ (oldest) to `num_maskmem` $- 1$ (newest). The newest is always $f - 1$.
-#   The others go back from there, one by one, or every $r$-th frame of the video with a
-#   `memory_temporal_stride_for_eval` of $r$;
-# - **object pointers** of the conditioning frames and of the frames $f - 1$ to $f - 15$. A pointer is a single
-#   vector, so many of them cost little.
+#   The others are $f - 2$, $f - 3$ and so on; or, with a `memory_temporal_stride_for_eval` of $r$, the frames whose
+#   number is a multiple of $r$, from $f - 2$ down;
+# - **object pointers** of the conditioning frames that it sees, however many, and of the frames $f - 1$ to
+#   $f - 15$. A pointer is a single vector, so many of them cost little.
 #
 # Here is what frame 24 of a video sees with SAM 2.1's settings, with a stride of 3, and with three prompted frames
 # of which two may be chosen. The numbers in the squares are the slots.
@@ -84,8 +84,30 @@ reaches = [
 print(f"Found: six recent memories reach back {reaches[0]} frames, and {reaches[1]} with a stride of 3.")
 
 # %% [markdown]
-# The same for the small tracker that we are about to measure, for every frame of a clip: a row shows what one
-# frame sees. The prompted frame stays for good; the recent ones pass through the slots like through a pipe.
+# *Why is $f - 1$ kept, whatever the stride?* Known: SAM 2's code always takes it, and names XMem and Cutie for the
+# stride; the paper's account of the bank (section 4) has no stride. Reasonable: the frame before resembles the
+# present most, and the multiples of $r$ alone would leave the newest memory up to $r$ frames old.
+#
+# *Several prompted frames.* SAM 2's released configs set no limit: every one is seen. SAM 3's tracker sets four.
+# Under a limit the nearest one before $f$ is taken first, then the nearest at or after it, then whichever of the rest
+# are nearest on either side. One that is not chosen is seen at most as a frame that was merely tracked would be: its
+# memory where a slot of the recent frames falls on it, its pointer up to fifteen frames later.
+#
+# *Can a frame see the future?* Tracked frames come one at a time, and see only what was tracked before them. A
+# *prompted* frame is another matter: its mask comes from the prompt, and all such frames are encoded before
+# tracking starts ("from the future" is the paper's word, section 4). Whoever prompts the frames 0 and 60 and then
+# tracks from 0 lets frame 5 see the memory of frame 60, at slot 0 like that of frame 0. Its pointer is left out
+# until frame 60 is reached (`only_obj_ptrs_in_the_past_for_eval`): one from far ahead, says a comment in the code,
+# might distract from how the video begins. In a stream that is prompted as it comes there is no such frame.
+#
+# *Backwards* the rules are the same with $f + 1$ for $f - 1$: the "recent" frames are those that were just tracked,
+# and lie after $f$. Ages are counted in the direction of tracking, so that the memory tracked last has entry 0 of
+# `maskmem_tpos_enc`, and its pointer has age $+1$, either way. A negative age is a prompted frame that tracking has
+# yet to reach, not a direction. Nothing tells the model which way time runs; in training, half of the sequences were
+# reversed to make it do well both ways (paper, appendix C.2.2).
+#
+# The choice once more, for the small tracker that we are about to measure and for every frame of a clip: a row shows
+# what one frame sees. The prompted frame stays for good; the recent ones pass through the slots like through a pipe.
 
 # %%
 config, weights, made_by = read_tracker()
@@ -120,10 +142,15 @@ print(
 # the mask; the *pointer* is an output token of the mask decoder, after a small network. Features go into the
 # memory as they were *before* the memory attention, so what was remembered is not remembered again and again.
 #
+# What does that cost to keep? SAM 2 stores memories in bfloat16, so one of 4096 tokens of 64 channels takes 512 KiB,
+# the seven that a frame sees 3.5 MiB, for every object. A pointer is 256 numbers.
+#
 # A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
 # `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
-# cases](../reference/README.md#what-the-first-frame-does)). An object that is *not in sight* is remembered too:
-# its mask is empty, and `no_obj_embed_spatial`, another learned vector, is added to every token of that memory.
+# cases](../reference/README.md#what-the-first-frame-does)). The tracker here is prompted by masks and takes them
+# for the answer, so in it this vector goes only into the prompted frame's pointer; SAM 2, prompted by a mask,
+# leaves it out even there. An object that is *not in sight* is remembered too: its mask is empty, and
+# `no_obj_embed_spatial`, another learned vector, is added to every token of that memory.
 # Here is how long these vectors have become in the tracker, beside what they are added to.
 
 # %%
@@ -364,6 +391,20 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
+# SAM 2's number was chosen by a like comparison, of models at 512 pixels (section 8.2.1 and table 10 of the paper's
+# first version). Accuracy is J&F, of which the IoU here is the J; none of the nine datasets was trained on:
+#
+# | recent memories | MOSE dev | SA-V val | 9 zero-shot datasets | speed |
+# | --- | --- | --- | --- | --- |
+# | 4 | 73.5 | 68.6 | 70.5 | 1.01 × |
+# | 6 | 73.0 | 68.3 | 70.7 | 1.00 × |
+# | 8 | 73.2 | 69.0 | 70.7 | 0.93 × |
+#
+# The paper reads it as more memories mostly helping, with some variance, and takes six as a balance of how far back
+# a frame sees and what that costs; with the prompted frame these are seven. No number stands out, neither there nor
+# here. What seven are for cannot be read from such means: for that one needs clips in which the object is away for
+# longer than the fewer memories reach back.
+#
 # ## Without a sense of time, without pointers, without absence
 #
 # Now the bank is full again, and single parts are taken away: the learned time of the memories is set to zero; the
@@ -410,6 +451,98 @@ axis.grid(axis="x", alpha=0.3)
 plt.show()
 
 # %% [markdown]
+# ## Memories without pointers, pointers without memories
+#
+# A memory says which cells were the object, and a pointer what the object is. What does each do by itself? We
+# replace the contents of one kind by zeros and keep those of the other. Zeros are not nothing: such a token keeps
+# its position and takes its share of the softmax, but what it brings back is the same for all of them.
+#
+# A third run leaves out everything but the newest memory, the prompted frame's too once there is a newer one: each
+# frame then knows just what the frame before handed on.
+
+
+# %%
+def looking_at(change):
+    # The same tracker, whose memory is changed before it is looked at.
+    changed = Tracker(config, weights, BACKEND)
+    attention = changed.attention
+
+    def call(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid):
+        memory, memory_pos, num_obj_ptr_tokens = change(memory, memory_pos, num_obj_ptr_tokens)
+        return attention(curr, memory, curr_pos, memory_pos, num_obj_ptr_tokens, grid)
+
+    changed.attention = call
+    return changed
+
+
+def weighed(memory, factors):
+    # Each token times a factor of its own.
+    return memory * tracker.array(np.array(factors, np.float32)[:, None, None])
+
+
+def without_pointers(memory, memory_pos, pointers):
+    return weighed(memory, [1] * (len(memory) - pointers) + [0] * pointers), memory_pos, pointers
+
+
+def without_memories(memory, memory_pos, pointers):
+    return weighed(memory, [0] * (len(memory) - pointers) + [1] * pointers), memory_pos, pointers
+
+
+def newest_memory(memory, memory_pos, pointers):
+    # Memories are listed with the newest last, and after them the pointers.
+    newest = slice(len(memory) - pointers - tokens, len(memory) - pointers)
+    return memory[newest], memory_pos[newest], 0
+
+
+changes = {
+    "memories, pointers of zeros": without_pointers,
+    "pointers, memories of zeros": without_memories,
+    "the newest memory alone": newest_memory,
+}
+alone = {name: mean_ious(follow(looking_at(change))) for name, change in changes.items()}
+for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).items():
+    lost = ious - base
+    print(f"{name:28s} mean IoU {ious.mean():.3f}   {lost.mean():+.3f} ± {lost.std(ddof=1) / np.sqrt(CLIPS):.3f}")
+
+# %% [markdown]
+# FINDING
+#
+# For SAM 2 we know of no such figures. What follows from how it is built: a pointer's key has no place, and what
+# it brings back is one vector for whatever looks at it, so pointers alone can at best raise what looks like the
+# object, wherever that is; they cannot say which of two alike it was, nor where its outline ran. Memories alone
+# still say both. What they lack would show where looks have to be known from more frames than the six that
+# memories reach back.
+#
+# That agrees with what the paper found, of models trained with and without pointers (section 8.2.3 and table 12 of
+# its first version, J&F). SA-V gains, and so does LVOSv2, a benchmark of long videos; the mean of the nine
+# datasets, of which LVOSv2 is one, does not, and the speed stays the same:
+#
+# |  | MOSE dev | SA-V val | LVOSv2 val | 9 zero-shot datasets |
+# | --- | --- | --- | --- | --- |
+# | without pointers | 73.1 | 64.5 | 67.0 | 70.9 |
+# | with pointers | 73.0 | 68.3 | 71.6 | 70.7 |
+#
+# And the newest memory alone is what would be left of SAM 2 if each frame's mask were handed to the next as its
+# prompt. It is more than that, since a memory also has the looks of its frame. An error is then passed on and never
+# taken back, since nothing older contradicts it, and after one frame without the object there is nothing left to
+# find it by.
+#
+# ## What training showed it
+#
+# SAM 2 learned all this from short clips. A training sequence has eight frames, with at most three objects; one or
+# two of the frames are prompted, the first always (section 4 and appendix C.2 of the paper). Half of the first
+# prompts are masks, a quarter are single clicks and a quarter boxes; after a click or a box, more clicks correct
+# what is still wrong.
+#
+# Why so short? The paper compares four, eight and ten frames: SA-V val rises from 60.0 to 68.3 and then is 68.1, and
+# eight is called a balance of speed and accuracy (section 8.2.1). A reasonable explanation is the machine: gradients
+# pass through all frames of a sequence, so what each of them computed has to be kept until the end.
+#
+# That a model of eight frames tracks for minutes is owed to the bank. With one prompt the last of eight frames sees
+# the prompted frame and six recent ones, all there will ever be; a later frame finds as many memories, in the same
+# slots. What it has never met are prompted frames longer ago than seven, which is why their memories are given no
+# age, and mistakes that had more than a few frames to grow.
+#
 # ## How to read this
 #
 # - Ten clips of ten frames are few, and short: one whose target is hidden can move a mean by several hundredths.

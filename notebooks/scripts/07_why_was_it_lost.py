@@ -3,9 +3,9 @@
 #
 # "My object was lost in frame 200: what did the model look at?" is what users of SAM 2 ask most often. A recording
 # answers it: it keeps where the object's queries looked in every frame, and in whose memories. This notebook takes a
-# clip in which the tracker loses its object and finds it again, reads the recording, and then asks what would have
-# changed it: a prompt on a later frame, another number of memories, another choice of frames. Each is run and
-# measured.
+# clip in which the tracker loses its object and finds it again, reads the recording, asks why an error does not mend
+# by itself, and then what would have changed it: a prompt on a later frame, another number of memories, another
+# choice of frames. Each of these is run and measured.
 #
 # The only thing to change is the next line: `"reference"` computes in NumPy, `"accelerated"` in PyTorch.
 
@@ -141,8 +141,10 @@ print(
 )
 
 # %% [markdown]
-# Shares say *whose* memory is looked at, not *what* in it. A memory of a frame in which the object was already lost
-# says "no object here" at every cell, and looking at it can only confirm that.
+# Shares say *whose* memory is looked at, not *what* in it. Two things can be wrong, then. The queries may look at
+# other cells than the object's, in memories that are right. Or they find the object's cells, in the memory of a frame
+# in which it was already lost: that memory says "no object here" at every cell, and looking at it can only confirm
+# that. The second needs a frame that was lost before, so it prolongs a loss rather than begins one.
 #
 # ## What the queries looked at when it went wrong
 #
@@ -223,10 +225,39 @@ looked = np.nanmean(on_true[lost]) > np.nanmean(on_true[good]) / 2
 print(f"Found: it is a failure of {'what was remembered there' if looked else 'looking'}.")
 
 # %% [markdown]
+# What does the verdict mean? A failure of *looking*: the object did not look like itself, or not at the place where its
+# queries are, and they settled on cells that look as it does now, its cover or the background. The memories of good
+# frames are there and do not help. What would help is a memory of its new looks, which is what a later prompt gives. A
+# failure of *what was remembered*: the object was recognised, and its cells are marked as background. Then the loss
+# feeds on itself, and it helps to see fewer memories of lost frames, or none. The pictures above tell the two apart
+# too: bright on the object without an orange outline around it is the second, bright elsewhere is the first.
+#
+# ## Two alike
+#
+# The hardest case is not in these clips, whose distractors look different from the target, so what follows is reasoned
+# and not measured: two objects that look the same cross each other, and the wrong one is followed from then on.
+#
+# - **How it comes in.** Known: each object is tracked by itself, and its memory attention sees nothing of the other
+#   ones ([notebook 01](01_one_step_at_a_time.ipynb)). To it the double is background that looks like the object. As
+#   long as the two are apart, place decides: equal looks give equal content, and the rotary score prefers an offset. As
+#   they cross, both are at about the same place, and nothing that a query has tells them apart.
+# - **How it stays.** The mask that was found is encoded as if it were true. A frame later the newest memory and the
+#   newest pointer say that the double is the object; after six frames all recent memories do, after fifteen all recent
+#   pointers. Each also says, just as surely, that the true one is background.
+# - **Why it does not mend.** Only the prompted frame disagrees. But it shows two that look the same, at places that
+#   both have left since, so it prefers neither. No step compares a new mask with the prompt, none models motion, and
+#   the score for "in sight" is high, as something is in sight. Choosing memories by such a score does not help either.
+#
+# The paper names nearby objects of similar looks among SAM 2's limitations, and motion modelling as a way on (appendix
+# B). Others work on the memory: SAM2Long (arXiv:2410.16268) follows several candidates and keeps the best, DAM4SAM
+# (arXiv:2411.17576) keeps a memory of its own for distractors. With SAM 2 as it is, a prompt on a later frame is what is
+# left: it puts a memory at slot 0 in which the right one is marked, near the place where the two are now.
+#
 # ## What would have changed it?
 #
-# Five things can be changed without training anew: when the object is shown again, how many memories a frame sees, which
-# frames these are, and whether pointers are seen. Each is the same tracker with another bank, or another prompt:
+# Some things can be changed without training anew: when the object is shown again, how many memories a frame sees, which
+# frames these are, and whether pointers are seen. Each of the following is the same tracker with another bank, or another
+# prompt:
 #
 # - **a prompt on a later frame**: the true mask is given again in the first lost frame, as a user would correct it;
 # - **only the prompt**: `num_maskmem` 1, a frame sees the prompted frame and the pointers;
@@ -240,7 +271,8 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 #
 # SAM 3's selection wants a score for every frame, its estimate of "the object is here, and this is its mask". This
 # tracker has no head for that, so the score is taken from the logits: how little the mask's area depends on the
-# threshold (the area above 1 over the area above −1, SAM's stability score), and 0 for an empty mask.
+# threshold (the area above 1 over the area above −1, SAM's stability score), and 0 for an empty mask. SAM 3's own score
+# is its predicted IoU times $2\sigma(o) - 1$, or 0 where that is negative, with $o$ the logit of "in sight".
 
 
 # %%
@@ -316,6 +348,13 @@ for name, values in results.items():
     )
 
 # %% [markdown]
+# The corrected frame is counted as not lost, since it was given. So where one is still lost after the correction, it is a
+# frame behind it: a correction is no cure by itself. What it changes is small at first. The next frame sees one right
+# memory, at slot 0, in place of a wrong one at the newest slot, and one right pointer; all else is as it was. If the
+# object looks in that frame like neither prompt, or hardly any of it is in sight, there is still nothing for its queries
+# to find. The curves say how long that lasts here, and the first question under "To try" whether a later correction
+# does better.
+#
 # ## Is that the rule?
 #
 # One clip is a story, not evidence. The same settings on ten held-out clips that were chosen by nothing but their number;
@@ -363,7 +402,8 @@ for name, difference, error in zip(names, differences.mean(axis=1), errors, stri
 # <summary>Answers</summary>
 #
 # 1. `corrections=[lost[0] + 1]` and so on. A correction is a memory like the first prompt: it is there from the next
-#    frame on, so it stays lost up to the corrected frame, and no longer where the correction is enough.
+#    frame on, so it stays lost up to the corrected frame, and beyond it where the correction is not enough. A prompt
+#    helps most where the object is well in sight again, which need not be the first frame in which it was lost.
 # 2. Compare the blue and the orange curve of the third picture in the lost frames: both low is looking elsewhere, blue
 #    high and orange low is looking at the right place, but remembering it as empty.
 # 3. All that speak of queries "on the true object". Without the truth the queries are those on the object found, which
