@@ -19,10 +19,6 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and the clips.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps [default: the recipe's]")] = None,
     config: Annotated[str, typer.Option(help="The tracker's config.")] = "tracker",
-    start: Annotated[
-        Path | None,
-        typer.Option(help="A trained tracker, to teach it its object pointers [default: begin anew]"),
-    ] = None,
 ) -> None:
     """Train a tracker; run it again on the same folder to go on where it stopped."""
     require("torch", "training")
@@ -33,14 +29,9 @@ def train(
     from .plots import draw_training_log
 
     check_folder(output)
-    recipe = (
-        Recipe(config=config, seed=seed)
-        if start is None
-        else Recipe.with_memories_missing(str(start), config=config, seed=seed)
-    )
+    recipe = Recipe(config=config, seed=seed)
     recipe = recipe if steps is None else replace(recipe, steps=steps)
     words = ["train", "--config", config, "--seed", str(seed), "--steps", str(recipe.steps)]
-    words += [] if start is None else ["--start", str(start)]
     command = shlex.join(("memory-attention", *words))
     try:
         weights = run_training(output, recipe, command)

@@ -59,9 +59,11 @@ class Networks:
         relu = self.ops.relu
         x = patches(2 * images - 1, self.patch)
         fine = relu(self.conv(x, "image_encoder.patch_embed"))
-        fine = relu(fine + self.conv(fine, "image_encoder.fine"))
+        fine = relu(fine + self.conv(fine, "image_encoder.fine.0"))
+        fine = relu(fine + self.conv(fine, "image_encoder.fine.1"))
         x = relu(self.linear(patches(fine, FINE), "image_encoder.merge"))
-        x = x + self.conv(x, "image_encoder.coarse")
+        x = relu(x + self.conv(x, "image_encoder.coarse.0"))
+        x = x + self.conv(x, "image_encoder.coarse.1")
         return fine, self.ops.layer_norm(x, *self._of("image_encoder.norm"))
 
     def decode_mask(
@@ -71,7 +73,8 @@ class Networks:
         relu = self.ops.relu
         x = unpatch(self.linear(tokens, "mask_decoder.up"), FINE)
         x = relu(x + self.linear(fine, "mask_decoder.skip"))
-        x = relu(x + self.conv(x, "mask_decoder.refine"))
+        x = relu(x + self.conv(x, "mask_decoder.refine.0"))
+        x = relu(x + self.conv(x, "mask_decoder.refine.1"))
         return unpatch(self.linear(x, "mask_decoder.mask"), self.patch)[..., 0]
 
     def point(self, tokens: Float[Array, "B h w C"], mask: Float[Array, "B S S"]) -> Float[Array, "B C"]:
@@ -103,13 +106,16 @@ def network_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     pixels = (stride // FINE) ** 2
     layers: dict[str, tuple[int, ...]] = {
         "image_encoder.patch_embed": (fine, 3 * pixels, 3, 3),
-        "image_encoder.fine": (fine, fine, 3, 3),
+        "image_encoder.fine.0": (fine, fine, 3, 3),
+        "image_encoder.fine.1": (fine, fine, 3, 3),
         "image_encoder.merge": (channels, FINE**2 * fine),
-        "image_encoder.coarse": (channels, channels, 3, 3),
+        "image_encoder.coarse.0": (channels, channels, 3, 3),
+        "image_encoder.coarse.1": (channels, channels, 3, 3),
         "image_encoder.norm": (channels,),
         "mask_decoder.up": (FINE**2 * fine, channels),
         "mask_decoder.skip": (fine, fine),
-        "mask_decoder.refine": (fine, fine, 3, 3),
+        "mask_decoder.refine.0": (fine, fine, 3, 3),
+        "mask_decoder.refine.1": (fine, fine, 3, 3),
         "mask_decoder.mask": (pixels, fine),
         "obj_ptr_proj.0": (channels, channels),
         "obj_ptr_proj.1": (channels, channels),

@@ -5,19 +5,15 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import resources
 
-import numpy as np
 import pytest
 import yaml
 
 from command_line import check_refused, run
 from memory_attention.tracker import read_tracker
-from memory_attention.tracker.learning import pointing, training
-from memory_attention.tracker.learning.checkpoint import CHECKPOINT, read_checkpoint
+from memory_attention.tracker.learning import training
 from memory_attention.tracker.learning.log import LOG, read_log
-from memory_attention.tracker.learning.recipe import Recipe
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -112,25 +108,3 @@ def test_interrupted_by_hand(capfd, small, monkeypatch):
         status, _, err = run(capfd, *small)
     assert status == 130
     check_goes_on(capfd, err, small[2])
-
-
-def test_a_trained_tracker_is_taught_its_pointers(capfd, small, tmp_path, monkeypatch):
-    """Whose command says which tracker it was, and is the whole of it."""
-    monkeypatch.setattr(pointing, "CLIPS", 2)
-    run(capfd, *small)
-    start = small[2] / "weights.safetensors"
-    words = ("train", "--output", tmp_path / "taught", *small[3:5], "--steps", 1, "--start", start)
-    assert run(capfd, *words)[0] == 0
-    taught = read_checkpoint(
-        tmp_path / "taught" / CHECKPOINT,
-        replace(Recipe.with_memories_missing(str(start), config=str(small[4])), steps=1),
-    )
-    assert taught["recipe"]["dropped_at_once"] > 0
-    _, before, _ = read_tracker(start)
-    _, after, made_by = read_tracker(tmp_path / "taught" / "weights.safetensors")
-    assert made_by["command"].endswith(shlex.join(["--start", str(start)]))
-    # One step of a warm-up is hardly one: pointers are set anew, and all else is as it was.
-    changes = {name: np.abs(after[name] - array).max() for name, array in before.items()}
-    assert changes["obj_ptr_proj.1.weight"] > 0.05
-    assert max(change for name, change in changes.items() if not name.startswith("obj_ptr")) < 0.01
-    check_refused(capfd, "no such file", *words[:-1], tmp_path / "none.safetensors", "--output", tmp_path / "new")

@@ -1,9 +1,11 @@
 """The weights before training: drawn from a seed, and arranged so that memory is addressed by appearance."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ...configs import Config
+from ...configs.schema import AttentionConfig
+from ...reference.position import rotary_angles
 from ...weights import PREFIX, Weights, draw_weights
 from .. import numpy_ops
 from ..network import FINE, Networks, network_shapes
@@ -11,6 +13,22 @@ from .data import SIZE, make_clip
 from .photographs import TRAINING
 
 SHARPNESS = 2.0
+LOUDNESS = 2.0
+OBJECT = 2.0
+"""What the mask's channels of a memory hold where the object is; beside it, its negative."""
+HARDLY_TURNED = 0.11
+"""Radians a cell: channels that the rotary encoding turns by no more keep what they hold across the grid."""
+RESIDUAL = (
+    "image_encoder.fine.1",
+    "image_encoder.coarse.0",
+    "image_encoder.coarse.1",
+    "mask_decoder.refine.0",
+    "mask_decoder.refine.1",
+    "mask_decoder.mask",
+    "memory_encoder.fuser",
+)
+"""Layers that begin small, so that what they are added to passes."""
+
 MASK_CHANNELS = 4
 CLIPS_TO_LOOK_AT = 16
 
@@ -59,8 +77,9 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
 
     Layers are normal with variance 2 / inputs (He et al., 2015, arXiv:1502.01852), those that end a
     residual branch smaller. Then queries and keys are set to the same whitened appearance, seen on a few
-    training frames: at first a token looks at the memory tokens that look like itself. Training starts from
-    label propagation, which it has only to refine. Raises `ValueError` for a config that does not fit.
+    training frames: at first a token looks at the memory tokens that look like itself, and at pointers to
+    objects that do. Training starts from label propagation, which it has only to refine. Raises `ValueError`
+    for a config that does not fit.
     """
     check_trainable(config)
     rng = np.random.default_rng(seed)
@@ -70,7 +89,7 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
             weights[name] = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
         else:
             weights[name] = np.full(shape, name.endswith("weight"), np.float32)
-    for name in ("image_encoder.coarse", "mask_decoder.refine", "mask_decoder.mask", "memory_encoder.fuser"):
+    for name in RESIDUAL:
         weights[f"{name}.weight"] *= np.float32(0.3)
     # At first a pixel is the object's with a probability of 6 %, about what objects cover.
     weights["mask_decoder.mask.bias"] -= np.float32(2.7)
@@ -79,13 +98,18 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
 
 
 def address_by_appearance(config: Config, weights: Weights, rng: np.random.Generator) -> None:
-    """Set, in place, memories to whitened features beside the mask, and queries and keys to the former."""
+    """Set, in place, memories to whitened features beside the mask, and queries and keys to the former.
+
+    They stand in the channels that are hardly turned, so that a pointer, which is not turned, is found from
+    everywhere.
+    """
     channels, memory = config.memory_attention.d_model, config.memory_attention.memory_dim
     seen = memory - MASK_CHANNELS
     clips = [make_clip(rng, TRAINING, np.zeros(1), recolour=True) for _ in range(CLIPS_TO_LOOK_AT)]
     networks = Networks(config, weights, numpy_ops)
     _, features = networks.encode_image(np.concatenate([clip.frames for clip in clips]))
     mean, whitening = whitener(features.reshape(-1, channels), seen)
+    point_by_appearance(config, weights, mean, whitening)
 
     # Channels of a memory: first what is seen, then the mask.
     encoder = "memory_encoder"
@@ -93,17 +117,54 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
     weights[f"{encoder}.pix_feat_proj.weight"][:seen] = whitening
     weights[f"{encoder}.pix_feat_proj.bias"][:seen] = -whitening @ mean
     weights[f"{encoder}.mask_downsampler.weight"][:seen] = 0
-    weights[f"{encoder}.mask_downsampler.weight"][seen:memory] = 2 / config.backbone_stride**2
+    weights[f"{encoder}.mask_downsampler.weight"][seen:memory] = OBJECT / config.backbone_stride**2
     weights[f"{encoder}.out_proj.weight"] = np.eye(memory, channels, dtype=np.float32)
+    still = hardly_turned(config.memory_attention.layer.cross_attention, seen)
     for layer in range(config.memory_attention.num_layers):
         attention = f"{PREFIX}layers.{layer}.cross_attn_image"
-        basis = orthonormal(rng, weights[f"{attention}.k_proj.weight"].shape[0], seen)
+        basis = np.zeros((len(still), seen), np.float32)
+        basis[still] = orthonormal(rng, int(still.sum()), seen)
         weights[f"{attention}.q_proj.weight"] = np.float32(SHARPNESS) * basis @ whitening
         weights[f"{attention}.q_proj.bias"] = -np.float32(SHARPNESS) * basis @ (whitening @ mean)
         weights[f"{attention}.k_proj.weight"] = np.pad(basis, [(0, 0), (0, MASK_CHANNELS)])
         weights[f"{attention}.k_proj.bias"][:] = 0
         for branch in ("self_attn.out_proj", "cross_attn_image.out_proj", "linear2"):
             weights[f"{PREFIX}layers.{layer}.{branch}.weight"] *= np.float32(0.3)
+
+
+def point_by_appearance(
+    config: Config, weights: Weights, mean: Float[np.ndarray, " C"], whitening: Float[np.ndarray, "seen C"]
+) -> None:
+    """Set, in place, a pointer's first token to what a memory token of the object holds, only louder.
+
+    A pointer is one among hundreds of tokens: made by drawn weights it is looked at by none, and learns nothing.
+    """
+    memory, seen = config.memory_attention.memory_dim, len(whitening)
+    components = whitening[: config.memory_attention.d_model // 2]
+    # x = relu(x) − relu(−x)
+    both = np.concatenate([components, -components])
+    weights["obj_ptr_proj.0.weight"][: len(both)] = both
+    shift = components @ mean
+    weights["obj_ptr_proj.0.bias"][: len(both)] = np.concatenate([-shift, shift])
+    last = weights["obj_ptr_proj.1.weight"]
+    last *= np.float32(0.3)
+    last[:memory] = 0
+    loud = LOUDNESS * np.eye(len(components), dtype=np.float32)
+    last[: len(components), : len(both)] = np.concatenate([loud, -loud], axis=1)
+    weights["obj_ptr_proj.1.bias"][:] = 0
+    weights["obj_ptr_proj.1.bias"][seen:memory] = OBJECT
+    if config.memory_bank.proj_tpos_enc_in_obj_ptrs:
+        weights["obj_ptr_tpos_proj.weight"] *= np.float32(0.1)
+
+
+def hardly_turned(attention: AttentionConfig, least: int) -> Bool[np.ndarray, " channels"]:
+    """Which channels of queries and keys the rotary encoding hardly turns; the stillest `least` in any case."""
+    if not attention.rotary:
+        return np.ones(attention.internal_dim, bool)
+    # The last of the 2 × 2 tokens is a step to the right and a step down from the first.
+    step = rotary_angles(2, 2, attention.head_dim, attention.rope_theta)[-1]
+    turns = np.tile(np.repeat(step, 2), attention.num_heads)
+    return turns <= max(HARDLY_TURNED, np.sort(turns)[least - 1])
 
 
 def whitener(

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Self
 
 from ...rules.numbers import whole_number
 
@@ -14,16 +13,14 @@ PROBABILITIES = ("hard", "dropped_at_once", "dropped_singly")
 class Recipe:
     """How the tracker is trained.
 
-    It begins with drawn weights, or with those of the file `start`. Each step has about so many `frames`, in
-    fewer but longer clips from one equal part of the steps to the next (`lengths`), and follows so many
-    `objects` of each clip. `hard`, `dropped_at_once` and `dropped_singly` are probabilities: of a hard clip, and
-    of memories that a frame does not see. Textures are resized by up to `resize`; an object that is hidden
-    counts `hidden_weight` times. Parameters with one of `frozen` in their names stay as they are. Raises
+    Each step has about so many `frames`, in fewer but longer clips from one equal part of the steps to the next
+    (`lengths`), and follows so many `objects` of each clip. `hard` is the probability of a hard clip;
+    `dropped_at_once` and `dropped_singly` are those of memories that a frame does not see, halfway through.
+    Textures are resized by up to `resize`; an object that is hidden counts `hidden_weight` times. Raises
     `TypeError` or `ValueError` naming the number that does not fit.
     """
 
     config: str = "tracker"
-    start: str = ""
     seed: int = 0
     steps: int = 2000
     frames: int = 24
@@ -39,29 +36,6 @@ class Recipe:
     hidden_weight: float = 1.0
     dropped_at_once: float = 0.0
     dropped_singly: float = 0.0
-    frozen: tuple[str, ...] = ()
-
-    @classmethod
-    def with_memories_missing(cls, start: str, **changes: Any) -> Self:
-        """A second lesson: a tracker that has learned to track is to do so from object pointers too.
-
-        The bundled weights are without it: after it pointers get about a twentieth of the attention in the first
-        layer, but hardly anything is lost without them, and masks are worse.
-        """
-        lesson: dict[str, Any] = {
-            "steps": 800,
-            "lengths": (4, 8),
-            "learning_rate": 1e-3,
-            "warmup": 50,
-            "average_over": 300,
-            "hard": 0.4,
-            "resize": 1.6,
-            "hidden_weight": 2.0,
-            "dropped_at_once": 0.25,
-            "dropped_singly": 0.25,
-            "frozen": ("cross_attn_image.q_proj", "cross_attn_image.k_proj", "obj_ptr", "memory_encoder"),
-        }
-        return cls(start=start, **lesson | changes)
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -85,3 +59,11 @@ class Recipe:
         """The learning rate of a step: a linear warm-up, then half a cosine down to a fiftieth."""
         cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return self.learning_rate * min(1, (step + 1) / self.warmup) * (0.02 + 0.98 * cosine)
+
+    def dropped(self, step: int) -> tuple[float, float]:
+        """The probabilities, at a step, that a frame sees no memory at all, and that it does not see one of them.
+
+        They rise from none and fall to none: first it has to learn what a memory is for, and at last to use all.
+        """
+        share = math.sin(math.pi * step / self.steps) ** 2
+        return share * self.dropped_at_once, share * self.dropped_singly

@@ -25,10 +25,9 @@ from ..weights import write_tracker
 from .checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
 from .data import make_clip
 from .dropping import DroppingBank
-from .initial import check_trainable
+from .initial import check_trainable, initial_weights
 from .log import COLUMNS, LOG, read_log, write_log
 from .photographs import TRAINING
-from .pointing import first_weights
 from .recipe import Recipe
 
 LEAST_AREA = 200
@@ -89,7 +88,7 @@ class Training:
         self.seconds = 0.0
         self.rows: list[dict[str, float]] = []
         config = load_config(recipe.config)
-        self.tracker = Tracker(config, first_weights(config, recipe), "accelerated", device="cpu")
+        self.tracker = Tracker(config, initial_weights(config, recipe.seed), "accelerated", device="cpu")
         # What is judged hidden is no smooth function of the weights.
         self.tracker.least_pixels = 0
         network: Any = self.tracker.attention.network
@@ -103,8 +102,8 @@ class Training:
             # The bank has copies of its own.
             if name not in self.parameters:
                 self.parameters[name] = parameter
-        for name, parameter in self.parameters.items():
-            parameter.requires_grad_(not any(part in name for part in recipe.frozen))
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         matrices = [parameter for parameter in self.parameters.values() if parameter.ndim > 1]
         vectors = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
@@ -147,7 +146,7 @@ class Training:
         losses, ious = [], []
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, self.step])
-        bank = DroppingBank(self.tracker.new_bank(), rng, recipe.dropped_at_once, recipe.dropped_singly)
+        bank = DroppingBank(self.tracker.new_bank(), rng, *recipe.dropped(self.step))
         truth = masks.float()
         # All frames are encoded at once, which is faster: what an image looks like needs no memory.
         encoded = self.tracker.networks.encode_image(frames.flatten(0, 1))

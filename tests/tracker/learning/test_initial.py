@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memory_attention.configs import load_config
+from memory_attention.configs.schema import AttentionConfig
+from memory_attention.reference.position import rotary_angles, rotate
 from memory_attention.tracker import initial_weights
-from memory_attention.tracker.learning.initial import check_trainable
+from memory_attention.tracker.evaluation import evaluate
+from memory_attention.tracker.learning.initial import check_trainable, hardly_turned
 from memory_attention.tracker.weights import tracker_shapes
 
 CONFIG = load_config("tracker")
@@ -75,3 +80,35 @@ def test_what_cannot_be_trained_is_named(config, words):
 def test_what_can_be_trained_has_weights_to_begin_with(config):
     weights = initial_weights(config, seed=0)
     assert {name: array.shape for name, array in weights.items()} == tracker_shapes(config)
+
+
+def test_a_pointer_is_looked_at_before_training():
+    """Drawn as other layers are, all pointers together got less than their part of the tokens."""
+    report = evaluate(CONFIG, initial_weights(CONFIG, seed=3), "reference", clips=2, frames=4)
+    memories = CONFIG.memory_bank.num_maskmem * np.prod(CONFIG.grid)
+    pointers = 3 * CONFIG.memory_attention.d_model // CONFIG.memory_attention.memory_dim
+    assert max(report.pointer_share) > 3 * pointers / (memories + pointers)
+    assert max(report.attention_share) > 2
+
+
+@given(
+    heads=st.sampled_from([1, 2, 4]),
+    quarter=st.integers(1, 5),
+    theta=st.sampled_from([100.0, 10000.0]),
+    data=st.data(),
+)
+def test_the_channels_that_are_hardly_turned_keep_what_they_hold(heads, quarter, theta, data):
+    width = 4 * quarter * heads
+    attention = AttentionConfig(embedding_dim=width, num_heads=heads, rope_theta=theta)
+    least = data.draw(st.integers(1, width))
+    still = hardly_turned(attention, least)
+    assert still.sum() >= least
+    ones = np.ones((heads, 4, 4 * quarter))
+    # The last of 2 × 2 tokens is both beside and below the first, which is not turned.
+    turned = rotate(ones, rotary_angles(2, 2, 4 * quarter, theta))[:, -1]
+    moved = np.linalg.norm((turned - 1).reshape(-1, 2), axis=1)
+    pairs = still.reshape(-1, 2)
+    assert (pairs[:, 0] == pairs[:, 1]).all()
+    assert moved[pairs[:, 0]].max() <= moved[~pairs[:, 0]].min(initial=np.inf)
+    assert moved[~pairs[:, 0]].min(initial=np.inf) > np.sqrt(2) * 0.1
+    assert hardly_turned(attention.model_copy(update={"rotary": False}), least).all()

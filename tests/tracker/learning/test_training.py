@@ -14,8 +14,7 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_attention.configs import load_config
-from memory_attention.tracker import initial_weights, read_tracker
+from memory_attention.tracker import read_tracker
 from memory_attention.tracker.learning import training as training_module
 from memory_attention.tracker.learning.checkpoint import CHECKPOINT
 from memory_attention.tracker.learning.log import COLUMNS, LOG, read_log, write_log
@@ -243,15 +242,31 @@ def test_a_hidden_object_counts_so_many_times():
     torch.testing.assert_close(mask_loss(logits, masks, 2.5), expected)
 
 
-def test_what_is_frozen_stays_as_it_is_and_goes_on(tmp_path):
-    recipe = replace(SHORT, steps=3, frozen=("obj_ptr", "q_proj"))
-    first = initial_weights(load_config(recipe.config), recipe.seed)
-    train(tmp_path, recipe, stop_at=2, show_progress=False)
-    _, weights, _ = read_tracker(train(tmp_path, recipe, show_progress=False))
-    for name, array in weights.items():
-        kept = "obj_ptr" in name or "q_proj" in name
-        assert not kept or np.array_equal(array, first[name]), name
-    assert not np.array_equal(weights["mask_decoder.up.weight"], first["mask_decoder.up.weight"])
+def test_memories_are_missing_most_halfway_through():
+    recipe = Recipe(steps=40, warmup=1, dropped_at_once=0.6, dropped_singly=0.2)
+    at_once, singly = zip(*map(recipe.dropped, range(40)), strict=True)
+    assert (at_once[0], singly[0]) == (0, 0)
+    assert recipe.dropped(20) == (0.6, 0.2)
+    assert np.all(np.diff(at_once[:21]) > 0)
+    np.testing.assert_allclose(at_once[1:], at_once[:0:-1])
+    np.testing.assert_allclose(np.divide(at_once[1:], singly[1:]), 3)
+
+
+def test_what_is_missing_in_training_follows_the_recipe(monkeypatch):
+    """Where every memory is, a frame sees nothing but pointers."""
+    seen = []
+    monkeypatch.setattr(Recipe, "dropped", lambda recipe, step: (1.0, 0.0) if step else (0.0, 0.0))
+    training = Training(replace(SHORT, steps=2))
+    look = training.tracker.attention.__class__.__call__
+    monkeypatch.setattr(
+        training.tracker.attention.__class__,
+        "__call__",
+        lambda model, *inputs: seen.append((len(inputs[1]), inputs[4])) or look(model, *inputs),
+    )
+    training.advance()
+    training.advance()
+    assert min(memory - pointers for memory, pointers in seen[:1]) > 0
+    assert {memory - pointers for memory, pointers in seen[1:]} == {0}
 
 
 def test_training_judges_no_object_hidden():

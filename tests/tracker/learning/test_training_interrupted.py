@@ -46,8 +46,8 @@ def straight(tmp_path_factory):
     """The folder of a training that nothing stopped, how often it reached each line, and clips drawn once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "training_clips", functools.cache(training.training_clips))
-        weights = training.first_weights(training.load_config(SHORT.config), SHORT)
-        patch.setattr(training, "first_weights", lambda config, recipe: weights)
+        weights = training.initial_weights(training.load_config(SHORT.config), SHORT.seed)
+        patch.setattr(training, "initial_weights", lambda config, seed: weights)
         for step in range(SHORT.steps):
             training.training_clips(SHORT, step)
         folder, reached = tmp_path_factory.mktemp("straight"), Counter()
