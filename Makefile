@@ -68,6 +68,14 @@ gpu-wheels:
 	$(PYTHON) -m pip download --quiet --constraint constraints.txt --only-binary :all: --python-version 3.12 \
 		--dest wheels setuptools pydantic jaxtyping typer rich pyyaml safetensors
 
+# The bundled tracker is of seed 0; what the seed matters, two others say. Half an hour for each, on one core.
+tracker-seeds: .venv/ready
+	for seed in 1 2; do \
+		OMP_NUM_THREADS=1 $(BIN)/memory-attention train --seed $$seed --output build/seed-$$seed && \
+		$(BIN)/memory-attention evaluate --backend accelerated --weights build/seed-$$seed/weights.safetensors \
+			--output benchmarks/results/tracker_seed_$$seed.json || exit 1; \
+	done
+
 # torch goes first and by its exact version, so that pip takes no other build of it.
 .venv/ready: constraints.txt pyproject.toml
 	@echo "setting up .venv: this takes some minutes"

@@ -4,6 +4,7 @@ Run from a checkout to print them: `python -m memory_attention.benchmarks.markdo
 """
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,44 @@ def recorded_text(figures: dict[str, Any]) -> str:
     )
 
 
+def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen: dict[str, Any]) -> str:
+    """A row for every figure of the tracker: the bundled one, all seeds, and clips of unseen photographs.
+
+    The latter two are of the backend that each was measured in.
+    """
+    own = bundled["figures"]["reference"]
+    seeds = [own, *(next(iter(other["figures"].values())) for other in others)]
+    new = next(iter(unseen["figures"].values()))
+    rows = [
+        _tracker_row("mean IoU (region similarity J)", "iou", ".3f", own, seeds, new),
+        _tracker_row("… with an emptied memory", "iou_without_memory", ".3f", own, seeds, new),
+        _tracker_row("… without object pointers", "iou_without_pointers", ".3f", own, seeds, new),
+        _tracker_row("… of copying the first mask", "iou_of_first_mask", ".3f", own, seeds, new),
+        _tracker_row("IoU that object pointers add", "pointers_cost", ".4f", own, seeds, new),
+        _tracker_row("… its standard error over the clips", "pointers_cost_error", ".4f", own, seeds, new),
+        _tracker_row("frames of a hidden object found empty", "hidden_found_empty", ".0%", own, seeds, new),
+        _tracker_row("… of so many", "hidden_frames", "", own, seeds, new),
+    ]
+    for layer in range(len(own["attention_share"])):
+        both = {
+            f"attention on the object's memory cells over their area, layer {layer}": ("attention_share", ".1f"),
+            f"attention on object pointers, layer {layer}": ("pointer_share", ".1%"),
+        }
+        for title, (name, form) in both.items():
+            found = [{name: figures[name][layer]} for figures in (own, *seeds, new)]
+            rows.append(_tracker_row(title, name, form, found[0], found[1:-1], found[-1]))
+    head = [f"{own['clips']} clips of {own['frames']} frames", "held out", f"{len(seeds)} seeds", "unseen photographs"]
+    return _table(head, rows)
+
+
+def _tracker_row(
+    title: str, name: str, form: str, own: dict[str, Any], seeds: list[dict[str, Any]], new: dict[str, Any]
+) -> list[str]:
+    values = [figures[name] for figures in seeds]
+    spread = f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}" if form else ""
+    return [title, f"{own[name]:{form}}", spread, f"{new[name]:{form}}"]
+
+
 def times(row: dict[str, Any]) -> str:
     """A contender's ratio as a cell."""
     ratio, _, quartiles = faster(row).partition(" ")
@@ -79,16 +118,20 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def read(name: str) -> dict[str, Any]:
+    """One of the committed result files."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
 def main() -> None:
     """Print every table."""
-    speed = json.loads((RESULTS / "speed.json").read_text())
-    kept = json.loads((RESULTS / "kept_keys.json").read_text())
-    recorded = json.loads((RESULTS / "recorded.json").read_text())
+    seeds = [read(f"tracker_seed_{seed}") for seed in (1, 2)]
+    print(tracker_table(read("tracker"), seeds, read("tracker_unseen")), end="\n\n")
+    speed, kept, recorded = (read(name) for name in ("speed", "kept_keys", "recorded"))
     print(speed_table(speed), *contenders_tables(speed), sep="\n\n")
     print("", kept_keys_text(kept), recorded_text(recorded), sep="\n")
-    versions = RESULTS / "versions.json"
-    if versions.is_file():
-        print("", versions_table(json.loads(versions.read_text())), sep="\n")
+    if (RESULTS / "versions.json").is_file():
+        print("", versions_table(read("versions")), sep="\n")
 
 
 if __name__ == "__main__":

@@ -261,13 +261,14 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 #
 # - **a prompt on a later frame**: the true mask is given again in the first lost frame, as a user would correct it;
 # - **only the prompt**: `num_maskmem` 1, a frame sees the prompted frame and the pointers;
-# - **two recent memories** instead of four: `num_maskmem` 3;
-# - **every second frame**: `memory_temporal_stride_for_eval` 2, so that the same number of memories reaches further back;
-# - **SAM 3's selection**: `use_memory_selection`, only frames on which the object was surely seen (and the newest one);
+# - **three recent memories** instead of one: `num_maskmem` 4;
+# - **three, every second frame**: `memory_temporal_stride_for_eval` 2 as well, so that as many reach further back;
+# - **SAM 3's selection** of three: `use_memory_selection`, only frames on which the object was surely seen (and the
+#   newest one);
 # - **no pointers**: `use_obj_ptrs_in_encoder` off.
 #
-# With fewer memories the table of places in time is cut accordingly: its last entry belongs to the prompted frame, the
-# ones before it to the recent frames, the newest first.
+# The table of places in time is made to fit: its last entry belongs to the prompted frame, the ones before it to the
+# recent frames, the newest first. Ages that were never trained get the oldest entry that was.
 #
 # SAM 3's selection wants a score for every frame, its estimate of "the object is here, and this is its mask". This
 # tracker has no head for that, so the score is taken from the logits: how little the mask's area depends on the
@@ -277,11 +278,12 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 
 # %%
 def with_bank(**settings):
-    # The same tracker with another bank; of the places in time those that it still uses.
+    # The same tracker with another bank, and as many places in time as that needs.
     bank = config.memory_bank.model_copy(update=settings)
     kept = dict(weights)
-    entries = kept["maskmem_tpos_enc"]
-    kept["maskmem_tpos_enc"] = np.concatenate([entries[: bank.num_maskmem - 1], entries[-1:]])
+    *recent, prompted = kept["maskmem_tpos_enc"]
+    ages = np.minimum(range(bank.num_maskmem - 1), len(recent) - 1)
+    kept["maskmem_tpos_enc"] = np.stack([*(recent[age] for age in ages), prompted])
     return Tracker(config.model_copy(update={"memory_bank": bank}), kept, BACKEND)
 
 
@@ -310,9 +312,9 @@ def run(tracker, frames, truth, corrections=()):
 banks = {
     "as it is": {},
     "only the prompt": {"num_maskmem": 1},
-    "two recent memories": {"num_maskmem": 3},
-    "every second frame": {"memory_temporal_stride_for_eval": 2},
-    "SAM 3's selection": {"use_memory_selection": True, "mf_threshold": 0.5},
+    "three recent memories": {"num_maskmem": 4},
+    "three, every second frame": {"num_maskmem": 4, "memory_temporal_stride_for_eval": 2},
+    "SAM 3's selection": {"num_maskmem": 4, "use_memory_selection": True, "mf_threshold": 0.5},
     "no pointers": {"use_obj_ptrs_in_encoder": False},
 }
 trackers = {name: with_bank(**settings) for name, settings in banks.items()}

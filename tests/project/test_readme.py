@@ -16,6 +16,7 @@ from memory_attention.benchmarks.markdown import (
     kept_keys_text,
     recorded_text,
     speed_table,
+    tracker_table,
     versions_table,
 )
 from memory_attention.configs import load_config
@@ -61,22 +62,26 @@ def test_the_links_and_folders_are_there():
 
 
 def test_the_figures_are_those_of_the_committed_results():
-    """Every number in the tracker's table is in the result file, rounded; nothing was typed in."""
-    results = json.loads((ROOT / "benchmarks" / "results" / "tracker.json").read_text())
-    figures = results["figures"]["reference"]
-    shown = README.split("<!-- figures: benchmarks/results/tracker.json -->")[1].split("```")[0]
-    cells = [line.split("|")[2].strip() for line in shown.splitlines() if line.startswith("|")][2:]
-    assert cells == [
-        f"{figures['iou']:.3f}",
-        f"{figures['iou_without_memory']:.3f}",
-        f"{figures['iou_without_pointers']:.3f}",
-        f"{figures['iou_of_first_mask']:.3f}",
-        f"{figures['pointers_cost']:.4f} ± {figures['pointers_cost_error']:.4f}",
-        f"{figures['hidden_found_empty']:.0%} of {figures['hidden_frames']}",
-        ", ".join(f"{share:.1f} ×" for share in figures["attention_share"]),
-        ", ".join(f"{share:.2%}" for share in figures["pointer_share"]),
-        f"{results['agreement']:.6%}",
-    ]
+    """The tracker's table is made of the result files; nothing was typed in."""
+    bundled, first, second, unseen = (
+        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+        for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
+    )
+    shown = README.split("<!-- figures: benchmarks/results/tracker.json -->\n")[1]
+    assert shown.startswith(tracker_table(bundled, [first, second], unseen) + "\n\n")
+    assert f"on {bundled['agreement']:.6%} of all pixels" in shown
+
+
+def test_the_seeds_are_of_one_recipe():
+    """But for the seed, the commands are one, and the unseen photographs were shown to the bundled tracker."""
+    made_by = {
+        name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["made_by"]
+        for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
+    }
+    assert made_by["tracker_unseen"] == made_by["tracker"]
+    recipes = {(each["config"], each["steps"]) for each in made_by.values()}
+    assert len(recipes) == 1
+    assert [made_by[f"tracker_seed_{seed}"]["seed"] for seed in (1, 2)] == ["1", "2"]
 
 
 def test_the_speed_is_that_of_the_committed_results():
