@@ -6,7 +6,7 @@ INSTALLED := build/installed
 # SAM 2 itself, for a test beside it: by name, since its own list of needs would bring other builds.
 SAM2 := sam2 iopath portalocker
 
-.PHONY: demo test test-all lint types thorough notebooks lab pictures gpu gpu-wheels versions clean
+.PHONY: demo test test-all lint types thorough notebooks lab pictures gpu gpu-wheels tracker-seeds versions clean
 
 demo: .venv/ready
 	$(BIN)/memory-attention demo
