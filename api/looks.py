@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+LEAST_ON_MEMORY = 0.1
+"""The share of the attention from which on a layer is one that looks at memories."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -57,6 +60,13 @@ class Look:
             known = ", ".join(map(str, self.layers))
             raise ValueError(f"layer {layer} was not recorded, expected one of {known}")
         return self.rows["cross", layer]
+
+    @property
+    def layer_on_memory(self) -> int:
+        """The last layer that looks at memories and not, or hardly, at anything but pointers; else the last."""
+        spatial = self.rows["cross", self.layers[0]].shape[-1] - self.num_obj_ptr_tokens
+        shares = {layer: float(self.at_memory(layer)[..., :spatial].sum(-1).mean()) for layer in self.layers}
+        return max((layer for layer in self.layers if shares[layer] >= LEAST_ON_MEMORY), default=self.layers[-1])
 
     def cut(
         self, row: Float[np.ndarray, "*rest M"]

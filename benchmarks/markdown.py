@@ -95,7 +95,12 @@ def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen:
         for title, (name, form) in both.items():
             found = [{name: figures[name][layer]} for figures in (own, *seeds, new)]
             rows.append(_tracker_row(title, name, form, found[0], found[1:-1], found[-1]))
-    head = [f"{own['clips']} clips of {own['frames']} frames", "held out", f"{len(seeds)} seeds", "unseen photographs"]
+    head = [
+        f"{own['clips']} clips of {own['frames']} frames",
+        "held out",
+        f"{len(seeds)} seeds",
+        "unseen photographs",
+    ]
     return _table(head, rows)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..looks import LEAST_ON_MEMORY
 from ..pictures.colours import HEAT, LINE, TRUTH, object_colour
 from ..pictures.figures import Figure, as_drawn
 from .loop import Step
@@ -37,6 +38,15 @@ def object_cells(mask: Bool[np.ndarray, "S S"], stride: int) -> list[int]:
     if not cover.any():
         return []
     return np.flatnonzero(cover > min(0.5, cover.max() - 1e-9)).tolist()
+
+
+def layer_on_memory(tracker: Tracker, step: Step, mask: Bool[np.ndarray, "S S"], index: int = 0) -> int:
+    """The last layer in which an object looks at memories and not at pointers alone, as of a recorded `Look`."""
+    assert step.seen is not None
+    layers = range(tracker.config.memory_attention.num_layers)
+    spatial = len(step.seen.memory) - step.seen.num_obj_ptr_tokens
+    shares = (object_attention(tracker, step, mask, layer, index)[:spatial].sum() for layer in layers)
+    return max((layer for layer, share in enumerate(shares) if share >= LEAST_ON_MEMORY), default=layers[-1])
 
 
 PANEL = 2.05
@@ -96,7 +106,7 @@ def draw_tracking(
     steps: Sequence[Step] | Mapping[int, Step],
     ious: Sequence[float] | None = None,
     truth: Bool[np.ndarray, "T K S S"] | Bool[np.ndarray, "T S S"] | None = None,
-    layer: int = -1,
+    layer: int | None = None,
     title: str = "",
     names: Sequence[str] = (),
     shown_object: int = 0,
@@ -105,9 +115,9 @@ def draw_tracking(
     """Draw frames with the masks of all objects above, and below where one of them looks in each memory.
 
     That object is `shown_object`, in the last frame of `steps` in which it was found. `ious` are its, by frame;
-    `names` are the objects'; `size` is the height and width whose shape the pictures get.
+    `names` are the objects'; `size` is the height and width whose shape the pictures get. `layer`: the last one
+    in which memories are looked at.
     """
-    layer %= tracker.config.memory_attention.num_layers
     found = found.reshape(len(found), -1, *found.shape[-2:])
     truth = None if truth is None else truth.reshape(found.shape)
     one = found[:, shown_object]
@@ -136,9 +146,10 @@ def draw_tracking(
     note = "outline: mask found" + ("; dotted: truth" if truth is not None else "")
     note += f"; IoU of {labels[shown_object]}" if labels and ious is not None else ""
     if in_sight:
-        pointers = _draw_looks(
-            figure, axes[1], plate, tracker, frames, found, looks[max(in_sight)], layer, shown_object
-        )
+        last = looks[max(in_sight)]
+        if layer is None:
+            layer = layer_on_memory(tracker, last, one[last.frame], shown_object)
+        pointers = _draw_looks(figure, axes[1], plate, tracker, frames, found, last, layer, shown_object)
         note += f"; layer {layer}; object pointers take {pointers:.0%}"
         note += f"; attention of {labels[shown_object]}" if labels else ""
     else:

@@ -348,9 +348,7 @@ counts = (1, 2, 3, 5)
 full = counts.index(bank.num_maskmem)
 some_counts = (1, bank.num_maskmem)  # without pointers, to save time
 by_count = {  # [counts, clips]
-    True: np.stack(
-        [mean_ious(full_bank if n == bank.num_maskmem else follow(with_memories(n))) for n in counts]
-    ),
+    True: np.stack([mean_ious(full_bank if n == bank.num_maskmem else follow(with_memories(n))) for n in counts]),
     False: np.stack([mean_ious(follow(with_memories(n, pointers=False))) for n in some_counts]),
 }
 

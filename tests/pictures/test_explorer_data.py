@@ -52,6 +52,19 @@ def floats(text):
     return np.frombuffer(base64.b64decode(text), "<f4")
 
 
+def test_the_page_opens_on_the_last_layer_that_looks_at_memories(recording):
+    assert data_of(recording)["layer"] == 3
+    for look_ in recording.looks:
+        spatial = len(look_.memory_frames) * TOKENS
+        last = look_.rows["cross", 3]
+        last[..., spatial:] += 20 * last.sum()
+        last /= last.sum(axis=-1, keepdims=True)
+    assert data_of(recording)["layer"] == recording.looks[0].layer_on_memory == 0
+    for look_ in recording.looks:
+        look_.rows["cross", 0][:] = look_.rows["cross", 3]
+    assert data_of(recording)["layer"] == 3
+
+
 def test_memories_stay_in_the_order_of_their_tokens(recording):
     data = data_of(recording)
     looks = [frame["looks"][0] for frame in data["frames"]]

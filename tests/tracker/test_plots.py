@@ -16,7 +16,7 @@ from memory_attention.configs import load_config
 from memory_attention.pictures.colours import OBJECTS
 from memory_attention.pictures.figures import Figure, save
 from memory_attention.pictures.outlines import outline, outlines, overlay
-from memory_attention.tracker import Tracker, initial_weights
+from memory_attention.tracker import Tracker, initial_weights, plots
 from memory_attention.tracker.plots import (
     PANEL,
     Plate,
@@ -73,6 +73,23 @@ def test_the_attention_is_that_of_the_object(tracked):
         cells = object_cells(masks[3, index], STRIDE)
         expected = tracker.attention.attention_map(*steps[3].seen, layer=1, queries=cells)[index].mean(axis=(0, 1))
         np.testing.assert_array_equal(object_attention(tracker, steps[3], masks[3, index], 1, index), expected)
+
+
+@pytest.mark.parametrize(("shares", "expected"), [([0.3, 0.2], 1), ([0.3, 0.05], 0), ([0.01, 0.05], 1)])
+def test_the_layer_drawn_is_the_last_that_looks_at_memories(tracked, monkeypatch, shares, expected):
+    tracker, frames, masks, steps = tracked
+    seen = steps[3].seen
+
+    def attention(tracker, step, mask, layer, index):
+        row = np.full(len(seen.memory), (1 - shares[layer]) / seen.num_obj_ptr_tokens)
+        spatial = len(row) - seen.num_obj_ptr_tokens
+        row[:spatial] = shares[layer] / spatial
+        return row
+
+    monkeypatch.setattr(plots, "object_attention", attention)
+    assert plots.layer_on_memory(tracker, steps[3], masks[3, 0]) == expected
+    figure = draw_tracking(tracker, frames, masks, steps, names=NAMES)
+    assert f"layer {expected}; object pointers take {1 - shares[expected]:.0%}" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("shown", [0, 1])

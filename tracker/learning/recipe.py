@@ -22,20 +22,20 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 2000
+    steps: int = 2400
     frames: int = 24
     objects: int = 2
-    lengths: tuple[int, ...] = (2, 2, 4, 4, 8)
+    lengths: tuple[int, ...] = (2, 2, 4, 8, 8)
     span: int = 16
     learning_rate: float = 2e-3
     warmup: int = 100
     weight_decay: float = 0.03
     average_over: int = 500
-    hard: float = 0.0
+    hard: float = 0.15
     resize: float = 1.0
-    hidden_weight: float = 1.0
-    dropped_at_once: float = 0.0
-    dropped_singly: float = 0.0
+    hidden_weight: float = 3.0
+    dropped_at_once: float = 0.35
+    dropped_singly: float = 0.15
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
