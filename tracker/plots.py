@@ -185,7 +185,11 @@ def _draw_looks(
         image = plate.show(axis, heat, cmap=HEAT, vmin=0, vmax=top, alpha=0.7)
         plate.outline(axis, found[number, index], object_colour(index))
         axis.set_title(f"frame {number}: {share:.0%}", fontsize=10)
-    figure.colorbar(image, ax=list(axes), label="attention,\nmultiples\nof uniform", pad=0.01, aspect=14)
+    spare = axes[1 + len(step.memory_frames) :]
+    where: dict[str, Any] = {"ax": list(axes), "pad": 0.01, "aspect": 14}
+    if len(spare):
+        where = {"cax": spare[0].inset_axes((0.02, 0.05, 0.06, 0.9))}
+    figure.colorbar(image, label="attention,\nmultiples\nof uniform", **where)
     return float(1 - spatial.sum())
 
 

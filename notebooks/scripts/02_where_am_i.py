@@ -353,8 +353,8 @@ plt.show()
 # rounding. In the right pair it does (listed first, the token falls on the corner cell, where a turn is no turn,
 # so that the third picture equals the first; listed last, it falls on another cell): whatever the tracker had
 # learned about this pointer would change its meaning with every frame that joins the list. What the tracker loses
-# by this we measure below, and it need not be much: it depends on how much attention these weights give to
-# pointers at all, which the print says.
+# by this we measure below. It need not be anything: where a query gives all its attention to one pointer, turning it
+# changes by how much it wins, and not what is brought back.
 #
 # ## What breaks when each is switched off
 #

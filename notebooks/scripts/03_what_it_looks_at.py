@@ -23,7 +23,7 @@ from memory_attention.pictures.attention import draw_attention
 from memory_attention.pictures.explorer import explore
 from memory_attention.tracker import Tracker, read_tracker
 from memory_attention.tracker.evaluation import attention_share, held_out_clip, iou
-from memory_attention.tracker.plots import object_cells
+from memory_attention.tracker.plots import layer_on_memory, object_cells
 from memory_attention.tracker.recorded import record_steps
 
 plt.rcParams |= {"figure.dpi": 90, "font.size": 10, "figure.constrained_layout.use": True}
@@ -94,7 +94,8 @@ show_as_jpeg(figure)
 # A frame has 16 × 16 tokens, so a token is a cell of 8 × 8 pixels. We take one cell on the target, in frame 3, and
 # draw its softmax row over the memory frames. The first memory is always the prompted frame; the others are the
 # most recent ones, oldest first. Colours are in multiples of uniform: 1 means that a token gets just what it would
-# get if all memory tokens were looked at alike.
+# get if all memory tokens were looked at alike. The layer is the last one that looks at memories and not at object
+# pointers alone.
 
 # %%
 NUMBER = 3
@@ -102,8 +103,8 @@ cells = object_cells(found[NUMBER], stride)
 rows, columns = np.divmod(cells, width)
 query = cells[int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))]
 step = steps[NUMBER]
-layer = layers[-1]
-row = tracker.attention.attention_map(*step.seen, layer=layer, queries=query)[0, :, 0].mean(axis=0)
+on_memory = layer_on_memory(tracker, step, found[NUMBER])
+row = tracker.attention.attention_map(*step.seen, layer=on_memory, queries=query)[0, :, 0].mean(axis=0)
 share = row[: len(step.memory_frames) * tokens].reshape(-1, tokens)
 figure = draw_attention(
     row,
@@ -112,7 +113,7 @@ figure = draw_attention(
     frames[NUMBER],
     frames[list(step.memory_frames)],
     step.seen.num_obj_ptr_tokens,
-    f"clip {CLIP}, frame {NUMBER}, layer {layer}",
+    f"clip {CLIP}, frame {NUMBER}, layer {on_memory}",
     [f"frame {number}" for number in step.memory_frames],
 )
 show_as_jpeg(figure, dpi=80)
@@ -171,7 +172,7 @@ for layer, axis in zip(layers, axes, strict=True):
     axis.set_xlim(0.5, len(frames) - 0.5)
 axes[0].set_ylabel("tokens looked at, $e^H$")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-axes[0].set_ylim(1, 3000)
+axes[0].set_ylim(0.7, 1500)
 plt.show()
 for layer in layers:
     print(
@@ -181,13 +182,16 @@ for layer in layers:
 
 # %% [markdown]
 # A low value says that the query found something particular to look at; a high one that much of the memory looks
-# alike to it, or that nothing fits. Concentration is not yet correctness, so next we ask *where* it looks.
+# alike to it, or that nothing fits. The layer at one token looks at a pointer, and at nothing else; how it came to
+# that is told in [notebook 04](04_the_memory_bank.ipynb). Concentration is not yet correctness, so next we ask *where*
+# it looks.
 #
 # ## Attention on the object, against its share of area
 #
 # If the target's queries looked at the memory blindly, the share of their attention on the target's cells in
 # memory would be the share of the area that these cells have. So we compare the two. A cell is the target's where
-# more than half of its pixels are; object pointers have no area and are left out. We take the first ten held-out
+# more than half of its pixels are; object pointers have no area and are left out, so that in the layer of the pointers
+# the share is one of the next to nothing that is left. We take the first ten held-out
 # clips, ten frames each, and one point for every clip and frame.
 
 # %%
@@ -269,7 +273,7 @@ def looking_cells(number):
     return object_cells(truth[last_in_sight if number in hidden else number], stride)
 
 
-def memory_heat(number, layer=layers[-1]):
+def memory_heat(number, layer=on_memory):
     # The mean softmax row of those cells: [memories, h, w], and what the pointers get.
     row = clip_rows[number][layer, looking_cells(number)].mean(axis=0)
     spatial = row[: len(steps[number].memory_frames) * tokens]
@@ -283,7 +287,7 @@ norm = PowerNorm(
 )
 most = max(len(steps[number].memory_frames) for number in chosen.values())
 size = frames.shape[1] - 0.5
-figure, axes = plt.subplots(len(chosen), 1 + most, figsize=(12, 8))
+figure, axes = plt.subplots(len(chosen), 1 + most, figsize=(8, 9))
 for line, (name, number) in zip(axes, chosen.items(), strict=True):
     for axis in line:
         axis.axis("off")
@@ -301,7 +305,7 @@ for line, (name, number) in zip(axes, chosen.items(), strict=True):
         axis.set_title(f"frame {memory}{note}: {one.sum():.0%}", fontsize=10)
 figure.colorbar(image, ax=axes, label="attention, multiples of uniform", shrink=0.7, extend="max", pad=0.01)
 figure.suptitle(
-    f"layer {layers[-1]}; blue: the cells that look; orange: the mask as remembered; "
+    f"layer {on_memory}; blue: the cells that look; orange: the mask as remembered;\n"
     "per cent: share of the attention on that memory",
     fontsize=10,
 )
@@ -312,7 +316,7 @@ show_as_jpeg(figure)
 # memories in which the target is in sight, those in which it is hidden, and the object pointers. As the occlusion
 # goes on, more and more of the recent memories do not show the target. If it lasts as long as these reach back,
 # none of them does in the end, and what the target looks like is known from frame 0 alone, which never leaves (and
-# from the pointers, so far as they are used). So one might expect the prompted frame's share to rise while the
+# from its pointer, for the other layer). So one might expect the prompted frame's share to rise while the
 # target is hidden. Does it?
 
 # %%
@@ -454,7 +458,7 @@ display(page, include=["text/html"])
 # ## To try
 #
 # 1. Take another clip, `CLIP = 3` for example. Does the prompted frame's share behave as above?
-# 2. Draw layer 0 in place of the last one, in the pictures of the occlusion. What is different?
+# 2. Draw the other layer, `layers[-1]`, in the pictures of the occlusion. What is left of them, and why?
 # 3. Which of the pictures would look the same if the target's mask in frame 0 had been empty?
 #
 # <details>
@@ -462,8 +466,8 @@ display(page, include=["text/html"])
 #
 # 1. It depends on what passes in front. Whatever it is, the cells look for what *they* show now; where that was in
 #    the prompted frame too, at about the same place, the share need not fall.
-# 2. `memory_heat` takes the layer. The first layer compares tokens that have only looked at their own frame; the
-#    later ones know what the memory said before, and their attention need not resemble the first one's.
+# 2. `memory_heat` takes the layer. Nothing is left: every memory gets 0 %, as the layer looks at pointers alone. In
+#    a recording of SAM 2, whose layers were not trained to share out the work, all four are worth a look.
 # 3. None of the masks, of course. But where the tokens look *first* hardly changes: the mask is in the memory's
 #    tokens, mixed with the looks, and a query that asks for looks finds them. What it brings back is then "not the
 #    object", and from there on all that follows is another story.

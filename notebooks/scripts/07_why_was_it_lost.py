@@ -33,7 +33,6 @@ config, weights, _ = read_tracker()
 tracker = Tracker(config, weights, BACKEND)
 height, width = config.grid
 tokens, stride = height * width, config.backbone_stride
-last_layer = config.memory_attention.num_layers - 1
 
 
 def show_as_jpeg(figure, dpi=90):
@@ -59,7 +58,7 @@ def outline(axis, mask, colour, style="-"):
 # does the same while it runs.
 
 # %%
-CLIP = 11
+CLIP = 13
 clip = held_out_clip(CLIP)
 frames, truth = clip.frames, clip.masks[:, 0]
 steps = list(tracker.follow(frames, truth[:1]))
@@ -68,6 +67,7 @@ ious = iou(found, truth)
 in_sight = truth.any(axis=(1, 2))
 lost = np.flatnonzero(in_sight & (ious < LOST))
 recording = record_steps(tracker.attention, steps, range(1, len(frames)))
+layer = recording.look(1).layer_on_memory  # the last one that looks at memories, not at pointers alone
 
 figure, axes = plt.subplots(2, len(frames) // 2, figsize=(12.5, 3.8))
 for number, axis in enumerate(axes.ravel()):
@@ -86,7 +86,9 @@ print(f"Found: in sight, but lost (IoU below {LOST}) in frames {lost.tolist()}."
 #
 # `by_memory()` adds up the attention of the object's queries on each memory and each pointer. Here the queries are
 # those on the true object, as far as it is in sight, so that the question is the same in every frame: where does what
-# *should* be found look? A row is a frame, a column a memory; the last column is all object pointers together.
+# *should* be found look? This tracker has one layer that looks at memories and one that looks at pointers
+# ([notebook 04](04_the_memory_bank.ipynb) says why), so there are two tables. A row is a frame that looks, a column the
+# frame whose memory, or whose pointer, is looked at.
 
 
 # %%
@@ -94,36 +96,41 @@ def queries_of(mask):
     return object_cells(mask, stride)
 
 
-def shares_of(number, layer=last_layer):
-    # How much the queries on the true object give to each memory, and to the pointers.
+def shares_of(number, layer):
+    # How much the queries on the true object give to each memory, and to each pointer, by their frames.
     look = recording.look(number)
     row = look.at_memory(layer).mean(axis=0)[queries_of(truth[number])].mean(axis=0)
-    memories, pointers = look.cut(row)
-    return dict(zip(look.memory_frames, (part.sum() for part in memories), strict=True)), sum(
-        part.sum() for part in pointers
-    )
+    kinds = zip((look.memory_frames, look.pointer_frames), look.cut(row), strict=True)
+    return [{of: part.sum() for of, part in zip(of_frames, parts, strict=True)} for of_frames, parts in kinds]
 
 
-table = np.full((len(frames), len(frames) + 1), np.nan)
+layers = range(config.memory_attention.num_layers)
+pointer_layer = max(layers, key=lambda layer: sum(shares_of(1, layer)[1].values()))
+table, pointer_table = (np.full((len(frames), len(frames)), np.nan) for _ in range(2))
 for number in np.flatnonzero(in_sight)[1:]:
-    memories, pointers = shares_of(number)
-    for memory, share in memories.items():
-        table[number, memory] = share
-    table[number, -1] = pointers
+    for of, share in shares_of(number, layer)[0].items():
+        table[number, of] = share
+    for of, share in shares_of(number, pointer_layer)[1].items():
+        pointer_table[number, of] = share
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), width_ratios=(3, 1), sharey=True)
-image = left.imshow(
-    100 * table[1:],
-    cmap="viridis",
-    vmin=0,
-    aspect="auto",
-    extent=(-0.5, len(frames) + 0.5, len(frames) - 0.5, 0.5),
-)
-left.set_xticks(range(len(frames) + 1), [*map(str, range(len(frames))), "ptr."])
-left.set_xlabel("memory of frame; ptr.: all object pointers")
-left.set_ylabel("frame")
-left.set_yticks(range(1, len(frames)))
-figure.colorbar(image, ax=left, label="share of the attention, %", pad=0.01)
+figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.6), width_ratios=(3, 3, 1.2), sharey=True)
+kinds = ((f"memories, layer {layer}", table), (f"pointers, layer {pointer_layer}", pointer_table))
+for axis, (kind, shares) in zip(axes, kinds, strict=False):
+    image = axis.imshow(
+        100 * shares[1:],
+        cmap="viridis",
+        vmin=0,
+        vmax=100,
+        aspect="auto",
+        extent=(-0.5, len(frames) - 0.5, len(frames) - 0.5, 0.5),
+    )
+    axis.set_title(kind)
+    axis.set_xticks(range(0, len(frames), 3))
+    axis.set_xlabel("of frame")
+axes[0].set_ylabel("frame that looks")
+axes[0].set_yticks(range(1, len(frames)))
+figure.colorbar(image, ax=axes[:2], label="share of the attention, %", pad=0.01)
+right = axes[-1]
 right.barh(
     range(1, len(frames)),
     np.nan_to_num(ious[1:]),
@@ -131,14 +138,14 @@ right.barh(
 )
 right.axvline(LOST, color=GREY, linestyle="--", linewidth=1)
 right.set_xlim(0, 1)
-right.set_xlabel("IoU")
+right.set_xlabel("IoU (orange: lost)")
 plt.show()
 before, after = lost[0] - 1, lost[-1] + 1
-print(
-    f"Found: in frame {before}, before it is lost, its queries give {table[before, 0]:.0%} to the prompted frame and "
-    f"{table[before, -1]:.0%} to the pointers; in frame {lost[0]}, when it is lost, {table[lost[0], 0]:.0%} and "
-    f"{table[lost[0], -1]:.0%}; in frame {after}, when it is found again, {table[after, 0]:.0%} and {table[after, -1]:.0%}."
-)
+for said, number in (("before it is lost", before), ("when it is lost", lost[0]), ("when it is found again", after)):
+    print(
+        f"Found: in frame {number}, {said}, its queries give {table[number, 0]:.0%} to the prompted frame's memory in "
+        f"layer {layer}, and {pointer_table[number, 0]:.0%} to its pointer in layer {pointer_layer}."
+    )
 
 # %% [markdown]
 # Shares say *whose* memory is looked at, not *what* in it. Two things can be wrong, then. The queries may look at
@@ -159,13 +166,13 @@ chosen = {"before": before, "lost": int(lost[0]), "still lost": int(lost[-1]), "
 heats = {}
 for number in chosen.values():
     look = recording.look(number)
-    row = look.at_memory(last_layer).mean(axis=0)[queries_of(truth[number])].mean(axis=0)
+    row = look.at_memory(layer).mean(axis=0)[queries_of(truth[number])].mean(axis=0)
     memories, _ = look.cut(row)
     heats[number] = [len(row) * part.reshape(height, width) for part in memories]
 norm = PowerNorm(0.5, 0, max(np.quantile(heat, 0.998) for heat in heats.values()))
 most = max(map(len, heats.values()))
 size = frames.shape[1] - 0.5
-figure, axes = plt.subplots(len(chosen), 1 + most, figsize=(12, 8))
+figure, axes = plt.subplots(len(chosen), 1 + most, figsize=(8, 9))
 for line, (name, number) in zip(axes, chosen.items(), strict=True):
     for axis in line:
         axis.axis("off")
@@ -180,7 +187,7 @@ for line, (name, number) in zip(axes, chosen.items(), strict=True):
         outline(axis, found[memory], ORANGE)
         axis.set_title(f"frame {memory}: {table[number, memory]:.0%}", fontsize=10)
 figure.colorbar(image, ax=axes, label="attention, multiples of uniform", shrink=0.7, extend="max", pad=0.01)
-figure.suptitle(f"layer {last_layer}; blue: the cells that look; orange: the mask as remembered", fontsize=10)
+figure.suptitle(f"layer {layer}; blue: the cells that look; orange: the mask as remembered", fontsize=10)
 show_as_jpeg(figure)
 
 # %% [markdown]
@@ -196,7 +203,7 @@ true_cells, kept_cells = (
 on_true, on_kept = (np.full(len(frames), np.nan) for _ in range(2))
 for number in np.flatnonzero(in_sight)[1:]:
     look = recording.look(number)
-    row = look.at_memory(last_layer).mean(axis=0)[queries_of(truth[number])].mean(axis=0)
+    row = look.at_memory(layer).mean(axis=0)[queries_of(truth[number])].mean(axis=0)
     memories, _ = look.cut(row)
     spatial = np.concatenate(memories)
     seen = list(look.memory_frames)
