@@ -128,7 +128,10 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert figures["iou"] >= 0.70
         assert figures["iou"] >= figures["iou_without_memory"] + 0.30
         assert figures["iou"] >= figures["iou_of_first_mask"] + 0.30
+        assert figures["iou_without_memory"] <= 0.15
         assert min(figures["attention_share"]) >= 3
+        assert max(figures["pointer_share"]) >= 0.05
+        assert figures["pointers_cost"] >= 0.02
         assert figures["hidden_found_empty"] >= 0.60
 
 
