@@ -320,7 +320,8 @@ for layer in layers:
     )
 for layer in layers:
     said = ", ".join(
-        f"{f'{age} before' if age else 'prompted'} {np.mean(by_age[age], axis=0)[layer]:.1%}" for age in sorted(by_age)
+        f"{f'{age} before' if age else 'prompted'} {np.mean(by_age[age], axis=0)[layer]:.1%}"
+        for age in sorted(by_age)
     )
     print(f"layer {layer}, pointers one by one, where they are seen: {said}")
 

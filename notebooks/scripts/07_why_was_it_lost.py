@@ -141,7 +141,11 @@ right.set_xlim(0, 1)
 right.set_xlabel("IoU (orange: lost)")
 plt.show()
 before, after = lost[0] - 1, lost[-1] + 1
-for said, number in (("before it is lost", before), ("when it is lost", lost[0]), ("when it is found again", after)):
+for said, number in (
+    ("before it is lost", before),
+    ("when it is lost", lost[0]),
+    ("when it is found again", after),
+):
     print(
         f"Found: in frame {number}, {said}, its queries give {table[number, 0]:.0%} to the prompted frame's memory in "
         f"layer {layer}, and {pointer_table[number, 0]:.0%} to its pointer in layer {pointer_layer}."
