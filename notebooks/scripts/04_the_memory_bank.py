@@ -332,12 +332,16 @@ for layer in layers:
 #
 # The layers have divided the work: one looks at memories and the other at pointers, hardly ever at both, and the
 # target's queries nearly always ask the pointer of the prompted frame. Nothing in the network asks for that, and SAM 2's
-# four layers need not do it. Known: halfway through the training of this tracker, more than one frame in three saw no
-# memory at all, only pointers. Trained without that, and with pointers that began as random vectors, the same kind of
-# network gave its pointers less than a thousandth of the attention, and lost nothing without them. A reasonable
-# explanation: a layer that leaves the memories to the other one works in both cases. What it does is simple. Where all
-# queries ask one and the same pointer, a layer adds one vector to all of them: it says what is looked for, and the other
-# layer has said where it was.
+# four layers need not do it. What such a layer does is simple. Where all queries ask one and the same pointer, it adds
+# one vector to all of them: it says what is looked for, and the other layer has said where it was.
+#
+# How did it come to that? Known: halfway through the training of this tracker, more than one frame in three saw no memory
+# at all, only pointers, and pointers began as what a memory token of the object holds. Without either, the same kind of
+# network gave its pointers less than a thousandth of the attention, and lost nothing without them. Known too: it is a
+# matter of luck. Of three trainings that differ in nothing but their seed, this one came out so, in the second the
+# pointers get a tenth of one layer's attention, in the third next to nothing, and the masks are as good in all three
+# (the README's table has the figures). A reasonable explanation: where memories are seen they say most of what a pointer
+# can, so there is little to be won by asking it, and whether it is asked is decided early.
 #
 # ## Fewer memories, and more
 #
