@@ -68,7 +68,7 @@ gpu-wheels:
 	$(PYTHON) -m pip download --quiet --constraint constraints.txt --only-binary :all: --python-version 3.12 \
 		--dest wheels setuptools pydantic jaxtyping typer rich pyyaml safetensors
 
-# The bundled tracker is of seed 0; what the seed matters, two others say. Half an hour for each, on one core.
+# The bundled tracker is of seed 0; two others say how much a seed matters. Three quarters of an hour each, on one core.
 tracker-seeds: .venv/ready
 	for seed in 1 2; do \
 		OMP_NUM_THREADS=1 $(BIN)/memory-attention train --seed $$seed --output build/seed-$$seed && \

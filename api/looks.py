@@ -63,7 +63,7 @@ class Look:
 
     @property
     def layer_on_memory(self) -> int:
-        """The last layer that looks at memories and not, or hardly, at anything but pointers; else the last."""
+        """The last layer that gives memories a tenth of its attention or more; if none does, the last layer."""
         spatial = self.rows["cross", self.layers[0]].shape[-1] - self.num_obj_ptr_tokens
         shares = {layer: float(self.at_memory(layer)[..., :spatial].sum(-1).mean()) for layer in self.layers}
         return max((layer for layer in self.layers if shares[layer] >= LEAST_ON_MEMORY), default=self.layers[-1])

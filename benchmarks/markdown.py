@@ -89,7 +89,10 @@ def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen:
     ]
     for layer in range(len(own["attention_share"])):
         both = {
-            f"attention on the object's memory cells over their area, layer {layer}": ("attention_share", ".1f"),
+            f"attention on the object's memory cells over their area, layer {layer}": (
+                "attention_share",
+                ".1f",
+            ),
             f"attention on object pointers, layer {layer}": ("pointer_share", ".1%"),
         }
         for title, (name, form) in both.items():

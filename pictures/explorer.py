@@ -75,7 +75,7 @@ def explore(
         "objects": [{"name": name, "colour": object_colour(index)} for index, name in enumerate(called)],
         "asked": len(asked),
         "frames": [{"number": number, "looks": each} for number, each in zip(chosen, shown, strict=True)],
-        "layer": next(look for each in looks.values() for look in each.values()).layer_on_memory,
+        "layer": next(iter(looks[chosen[-1]].values())).layer_on_memory,
         "start": _middle(recording.masks.get(chosen[-1])),
         "images": images,
         "outlines": outlined_masks,

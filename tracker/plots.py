@@ -41,7 +41,7 @@ def object_cells(mask: Bool[np.ndarray, "S S"], stride: int) -> list[int]:
 
 
 def layer_on_memory(tracker: Tracker, step: Step, mask: Bool[np.ndarray, "S S"], index: int = 0) -> int:
-    """The last layer in which an object looks at memories and not at pointers alone, as of a recorded `Look`."""
+    """The last layer in which an object gives memories a tenth of its attention or more; else the last layer."""
     assert step.seen is not None
     layers = range(tracker.config.memory_attention.num_layers)
     spatial = len(step.seen.memory) - step.seen.num_obj_ptr_tokens
@@ -115,8 +115,8 @@ def draw_tracking(
     """Draw frames with the masks of all objects above, and below where one of them looks in each memory.
 
     That object is `shown_object`, in the last frame of `steps` in which it was found. `ious` are its, by frame;
-    `names` are the objects'; `size` is the height and width whose shape the pictures get. `layer`: the last one
-    in which memories are looked at.
+    `names` are the objects'; `size` is the height and width whose shape the pictures get. `layer`, where
+    none is given, is that of `layer_on_memory`.
     """
     found = found.reshape(len(found), -1, *found.shape[-2:])
     truth = None if truth is None else truth.reshape(found.shape)
@@ -149,6 +149,7 @@ def draw_tracking(
         last = looks[max(in_sight)]
         if layer is None:
             layer = layer_on_memory(tracker, last, one[last.frame], shown_object)
+        layer %= tracker.config.memory_attention.num_layers
         pointers = _draw_looks(figure, axes[1], plate, tracker, frames, found, last, layer, shown_object)
         note += f"; layer {layer}; object pointers take {pointers:.0%}"
         note += f"; attention of {labels[shown_object]}" if labels else ""

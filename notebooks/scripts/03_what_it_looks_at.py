@@ -92,8 +92,8 @@ show_as_jpeg(figure)
 # ## One query
 #
 # A frame has 16 × 16 tokens, so a token is a cell of 8 × 8 pixels. We take one cell on the target, in frame 3, and
-# draw its softmax row over the memory frames. The first memory is always the prompted frame; the others are the
-# most recent ones, oldest first. Colours are in multiples of uniform: 1 means that a token gets just what it would
+# draw its softmax row over the memory frames. The first memory is always the prompted frame; the other is the
+# frame before. Colours are in multiples of uniform: 1 means that a token gets just what it would
 # get if all memory tokens were looked at alike. The layer is the last one that looks at memories and not at object
 # pointers alone.
 
@@ -313,9 +313,8 @@ show_as_jpeg(figure)
 
 # %% [markdown]
 # The same over the whole clip: the attention of those cells is divided among the prompted frame, the recent
-# memories in which the target is in sight, those in which it is hidden, and the object pointers. As the occlusion
-# goes on, more and more of the recent memories do not show the target. If it lasts as long as these reach back,
-# none of them does in the end, and what the target looks like is known from frame 0 alone, which never leaves (and
+# memories in which the target is in sight, those in which it is hidden, and the object pointers. From the
+# second hidden frame on, the one recent memory does not show the target, and what the target looks like is known from frame 0 alone, which never leaves (and
 # from its pointer, for the other layer). So one might expect the prompted frame's share to rise while the
 # target is hidden. Does it?
 

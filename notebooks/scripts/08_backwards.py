@@ -607,8 +607,7 @@ print(
 # of a quarter each, and clicks that correct errors may follow. The loss counts the masks, their predicted quality, and
 # whether the object is there. Half of the clips are played backwards.
 #
-# Videos in use have hundreds of frames. The paper calls 8 a balance of speed and accuracy, since longer clips score
-# better; every frame's numbers have to be kept for the way back. And 8 is just what a bank shows: the last frame of a
+# Videos in use have hundreds of frames. The paper calls 8 a balance of speed and accuracy; every frame's numbers have to be kept for the way back. And 8 is just what a bank shows: the last frame of a
 # clip sees one prompted frame and six recent ones, which are all that there were. An older prompted frame the network
 # never met, and that is the paper's reason for giving prompted frames no age ([which frame has which
 # slot](../reference/README.md#which-frame-has-which-slot)).

@@ -59,7 +59,7 @@ def test_the_page_opens_on_the_last_layer_that_looks_at_memories(recording):
         last = look_.rows["cross", 3]
         last[..., spatial:] += 20 * last.sum()
         last /= last.sum(axis=-1, keepdims=True)
-    assert data_of(recording)["layer"] == recording.looks[0].layer_on_memory == 0
+    assert data_of(recording)["layer"] == recording.looks[-1].layer_on_memory == 0
     for look_ in recording.looks:
         look_.rows["cross", 0][:] = look_.rows["cross", 3]
     assert data_of(recording)["layer"] == 3

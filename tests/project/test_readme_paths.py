@@ -93,6 +93,10 @@ def test_tracking(monkeypatch, tmp_path, capfd):
         writer.add(frame)
     writer.close()
     np.savez("mine.npz", frames=frames, masks=np.repeat(labels[None] > 0, 4, axis=0))
+    (tmp_path / "mine").mkdir()
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 256, (240, 240, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "mine" / f"{number}.jpg")
     run_all("To track a clip of your own", capfd)
     with np.load("track-output/masks.npz") as found:
         assert found["masks"].shape == (4, 2, 48, 64)

@@ -17,7 +17,7 @@ LOUDNESS = 2.0
 OBJECT = 2.0
 """What the mask's channels of a memory hold where the object is; beside it, its negative."""
 HARDLY_TURNED = 0.11
-"""Radians a cell: channels that the rotary encoding turns by no more keep what they hold across the grid."""
+"""Radians a cell: channels that the rotary encoding turns by no more keep what they hold from cell to cell."""
 RESIDUAL = (
     "image_encoder.fine.1",
     "image_encoder.coarse.0",
@@ -101,7 +101,7 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
     """Set, in place, memories to whitened features beside the mask, and queries and keys to the former.
 
     They stand in the channels that are hardly turned, so that a pointer, which is not turned, is found from
-    everywhere.
+    more places.
     """
     channels, memory = config.memory_attention.d_model, config.memory_attention.memory_dim
     seen = memory - MASK_CHANNELS

@@ -30,10 +30,15 @@ FEWEST = 6
 
 
 def photographs_of(folder: Path) -> tuple[str, ...]:
-    """The photographs of a folder, by path. Raises `ValueError` for fewer than `FEWEST`."""
+    """The photographs of a folder, by path.
+
+    Raises `FileNotFoundError` without the folder, and `ValueError` for fewer than `FEWEST`.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(f"photographs: no such folder: {folder}")
-    found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    # Whole paths: a bare name would be one of scikit-image's own.
+    files = (path for path in folder.resolve().iterdir() if path.is_file() and not path.name.startswith("."))
+    found = sorted(str(path) for path in files if path.suffix.lower() in IMAGES)
     if len(found) < FEWEST:
         raise ValueError(f"photographs: {folder} has {len(found)} images, expected {FEWEST} or more")
     return tuple(found)

@@ -1,5 +1,7 @@
 """The photographs of training and of evaluation are disjoint."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,6 +38,8 @@ def test_photographs_of_a_folder_are_read_as_they_are(tmp_path) -> None:
     for number in range(6):
         Image.fromarray(colours + np.uint8(number)).save(tmp_path / f"{number}.PNG")
     (tmp_path / "notes.txt").touch()
+    (tmp_path / ".6.PNG").touch()
+    (tmp_path / "7.png").mkdir()
     names = photographs_of(tmp_path)
     assert names == tuple(str(tmp_path / f"{number}.PNG") for number in range(6))
     np.testing.assert_array_equal(photograph(names[0]), colours.astype(np.float32) / 255)
@@ -48,3 +52,13 @@ def test_photographs_of_a_folder_are_read_as_they_are(tmp_path) -> None:
     broken.write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.jpg: not a readable image"):
         photograph(str(broken))
+
+
+def test_a_photograph_of_the_folder_that_one_is_in_is_no_other_of_its_name(tmp_path, monkeypatch) -> None:
+    colours = np.random.default_rng(1).integers(0, 256, (SHORTER_SIDE, SHORTER_SIDE, 3), np.uint8)
+    for number in range(5):
+        Image.fromarray(colours).save(tmp_path / f"{number}.png")
+    Image.fromarray(colours).save(tmp_path / "coffee.png")
+    monkeypatch.chdir(tmp_path)
+    (name,) = (name for name in photographs_of(Path()) if name.endswith("coffee.png"))
+    np.testing.assert_array_equal(photograph(name), colours.astype(np.float32) / 255)
