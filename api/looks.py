@@ -10,6 +10,11 @@ LEAST_ON_MEMORY = 0.1
 """The share of the attention from which on a layer is one that looks at memories."""
 
 
+def last_on_memory(shares: Mapping[int, float]) -> int:
+    """Of the shares that memories get by layer, the last layer that looks at memories; if none does, the last."""
+    return max((layer for layer, share in shares.items() if share >= LEAST_ON_MEMORY), default=max(shares))
+
+
 @dataclass(frozen=True)
 class Look:
     """Where the queries of one object looked in one frame.
@@ -63,10 +68,11 @@ class Look:
 
     @property
     def layer_on_memory(self) -> int:
-        """The last layer that gives memories a tenth of its attention or more; if none does, the last layer."""
+        """`last_on_memory` of the queries that were recorded."""
         spatial = self.rows["cross", self.layers[0]].shape[-1] - self.num_obj_ptr_tokens
-        shares = {layer: float(self.at_memory(layer)[..., :spatial].sum(-1).mean()) for layer in self.layers}
-        return max((layer for layer in self.layers if shares[layer] >= LEAST_ON_MEMORY), default=self.layers[-1])
+        return last_on_memory(
+            {layer: float(self.at_memory(layer)[..., :spatial].sum(-1).mean()) for layer in self.layers}
+        )
 
     def cut(
         self, row: Float[np.ndarray, "*rest M"]

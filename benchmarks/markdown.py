@@ -77,42 +77,41 @@ def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen:
     own = bundled["figures"]["reference"]
     seeds = [own, *(next(iter(other["figures"].values())) for other in others)]
     new = next(iter(unseen["figures"].values()))
+    columns = (own, seeds, new)
     rows = [
-        _tracker_row("mean IoU (region similarity J)", "iou", ".3f", own, seeds, new),
-        _tracker_row("… with an emptied memory", "iou_without_memory", ".3f", own, seeds, new),
-        _tracker_row("… without object pointers", "iou_without_pointers", ".3f", own, seeds, new),
-        _tracker_row("… of copying the first mask", "iou_of_first_mask", ".3f", own, seeds, new),
-        _tracker_row("IoU that object pointers add", "pointers_cost", ".4f", own, seeds, new),
-        _tracker_row("… its standard error over the clips", "pointers_cost_error", ".4f", own, seeds, new),
-        _tracker_row("frames of a hidden object found empty", "hidden_found_empty", ".0%", own, seeds, new),
-        _tracker_row("… of so many", "hidden_frames", "", own, seeds, new),
+        _tracker_row("mean IoU (region similarity J)", "iou", ".3f", *columns),
+        _tracker_row("… with an emptied memory", "iou_without_memory", ".3f", *columns),
+        _tracker_row("… without object pointers", "iou_without_pointers", ".3f", *columns),
+        _tracker_row("… of copying the first mask", "iou_of_first_mask", ".3f", *columns),
+        _tracker_row("IoU that object pointers add", "pointers_cost", ".4f", *columns),
+        _tracker_row("… its standard error over the clips", "pointers_cost_error", ".4f", *columns),
+        _tracker_row("frames of a hidden object found empty", "hidden_found_empty", ".0%", *columns),
+        ["… of so many", str(own["hidden_frames"]), "", str(new["hidden_frames"])],
     ]
     for layer in range(len(own["attention_share"])):
-        both = {
-            f"attention on the object's memory cells over their area, layer {layer}": (
-                "attention_share",
-                ".1f",
-            ),
-            f"attention on object pointers, layer {layer}": ("pointer_share", ".1%"),
-        }
-        for title, (name, form) in both.items():
-            found = [{name: figures[name][layer]} for figures in (own, *seeds, new)]
-            rows.append(_tracker_row(title, name, form, found[0], found[1:-1], found[-1]))
-    head = [
-        f"{own['clips']} clips of {own['frames']} frames",
-        "held out",
-        f"{len(seeds)} seeds",
-        "unseen photographs",
-    ]
-    return _table(head, rows)
+        on_cells = f"attention on the object's memory cells over their area, layer {layer}"
+        rows.append(_tracker_row(on_cells, "attention_share", ".1f", *columns, layer))
+        on_pointers = f"attention on object pointers, layer {layer}"
+        rows.append(_tracker_row(on_pointers, "pointer_share", ".1%", *columns, layer))
+    size = f"{own['clips']} clips of {own['frames']} frames"
+    return _table([size, "held out", f"{len(seeds)} seeds", "unseen photographs"], rows)
 
 
 def _tracker_row(
-    title: str, name: str, form: str, own: dict[str, Any], seeds: list[dict[str, Any]], new: dict[str, Any]
+    title: str,
+    name: str,
+    form: str,
+    own: dict[str, Any],
+    seeds: list[dict[str, Any]],
+    new: dict[str, Any],
+    layer: int | None = None,
 ) -> list[str]:
-    values = [figures[name] for figures in seeds]
-    spread = f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}" if form else ""
-    return [title, f"{own[name]:{form}}", spread, f"{new[name]:{form}}"]
+    def value(figures: dict[str, Any]) -> float:
+        return figures[name] if layer is None else figures[name][layer]
+
+    values = [value(figures) for figures in seeds]
+    spread = f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}"
+    return [title, f"{value(own):{form}}", spread, f"{value(new):{form}}"]
 
 
 def times(row: dict[str, Any]) -> str:

@@ -229,6 +229,7 @@ def unseen_photographs(output: FolderOption = Path("photographs")) -> None:
     """Fetch six photographs that the tracker's makers did not look at, for `evaluate --photographs`."""
     from .media.unseen_photographs import UNSEEN, write_unseen_photographs
 
+    check_folder(output)
     for path in write_unseen_photographs(output):
         console.print(path)
     console.print(

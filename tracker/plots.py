@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..looks import LEAST_ON_MEMORY
+from ..looks import last_on_memory
 from ..pictures.colours import HEAT, LINE, TRUTH, object_colour
 from ..pictures.figures import Figure, as_drawn
 from .loop import Step
@@ -41,12 +41,13 @@ def object_cells(mask: Bool[np.ndarray, "S S"], stride: int) -> list[int]:
 
 
 def layer_on_memory(tracker: Tracker, step: Step, mask: Bool[np.ndarray, "S S"], index: int = 0) -> int:
-    """The last layer in which an object gives memories a tenth of its attention or more; else the last layer."""
+    """`last_on_memory` of the queries under an object's mask."""
     assert step.seen is not None
     layers = range(tracker.config.memory_attention.num_layers)
     spatial = len(step.seen.memory) - step.seen.num_obj_ptr_tokens
-    shares = (object_attention(tracker, step, mask, layer, index)[:spatial].sum() for layer in layers)
-    return max((layer for layer, share in enumerate(shares) if share >= LEAST_ON_MEMORY), default=layers[-1])
+    return last_on_memory(
+        {layer: object_attention(tracker, step, mask, layer, index)[:spatial].sum() for layer in layers}
+    )
 
 
 PANEL = 2.05

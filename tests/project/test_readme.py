@@ -25,6 +25,11 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def result(name):
+    """A committed result file."""
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
 def blocks(language):
     """What is shown, but for what needs a user's own files: `test_readme_paths.py` runs that."""
     shown = README if language == "sh" else re.sub(r"<!-- path: run -->\n```.*?```", "", README, flags=re.DOTALL)
@@ -64,8 +69,7 @@ def test_the_links_and_folders_are_there():
 def test_the_figures_are_those_of_the_committed_results():
     """The tracker's table is made of the result files; nothing was typed in."""
     bundled, first, second, unseen = (
-        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-        for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
+        result(name) for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
     )
     shown = README.split("<!-- figures: benchmarks/results/tracker.json -->\n")[1]
     assert shown.startswith(tracker_table(bundled, [first, second], unseen) + "\n\n")
@@ -75,8 +79,7 @@ def test_the_figures_are_those_of_the_committed_results():
 def test_the_seeds_are_of_one_recipe():
     """But for the seed, the commands are one, and the unseen photographs were shown to the bundled tracker."""
     made_by = {
-        name: json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["made_by"]
-        for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
+        name: result(name)["made_by"] for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
     }
     assert made_by["tracker_unseen"] == made_by["tracker"]
     recipes = {(each["config"], each["steps"]) for each in made_by.values()}
@@ -85,10 +88,7 @@ def test_the_seeds_are_of_one_recipe():
 
 
 def test_the_speed_is_that_of_the_committed_results():
-    speed, kept, recorded = (
-        json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-        for name in ("speed", "kept_keys", "recorded")
-    )
+    speed, kept, recorded = (result(name) for name in ("speed", "kept_keys", "recorded"))
     shown = README.split("<!-- figures: benchmarks/results/speed.json -->\n")[1]
     assert shown.startswith(speed_table(speed) + "\n\n")
     tables = contenders_tables(speed)
@@ -99,7 +99,7 @@ def test_the_speed_is_that_of_the_committed_results():
 
 
 def test_the_versions_are_those_of_the_committed_results():
-    versions = json.loads((ROOT / "benchmarks" / "results" / "versions.json").read_text())
+    versions = result("versions")
     shown = README.split("<!-- figures: benchmarks/results/versions.json -->\n")[1]
     assert shown.startswith(versions_table(versions) + "\n\n")
 
@@ -120,7 +120,7 @@ def test_what_many_objects_save_is_counted():
 
 
 def test_the_committed_results_reach_what_the_tracker_must_reach():
-    results = json.loads((ROOT / "benchmarks" / "results" / "tracker.json").read_text())
+    results = result("tracker")
     assert results["agreement"] > 0.999
     assert set(results["figures"]) == {"reference", "accelerated"}
     for figures in results["figures"].values():

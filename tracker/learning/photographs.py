@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...pictures.photographs import read_photograph
-from ..media.images import IMAGES, check_colours, opened, upright
+from ..media.images import colours, images_in, opened, upright
 
 HELD_OUT = ("chelsea.png", "coffee.png", "gravel.png", "ihc.png", "motorcycle_left.png", "rocket.jpg")
 TRAINING = (
@@ -37,8 +37,7 @@ def photographs_of(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise FileNotFoundError(f"photographs: no such folder: {folder}")
     # Whole paths: a bare name would be one of scikit-image's own.
-    files = (path for path in folder.resolve().iterdir() if path.is_file() and not path.name.startswith("."))
-    found = sorted(str(path) for path in files if path.suffix.lower() in IMAGES)
+    found = sorted(str(path) for path in images_in(folder.resolve()) if path.is_file())
     if len(found) < FEWEST:
         raise ValueError(f"photographs: {folder} has {len(found)} images, expected {FEWEST} or more")
     return tuple(found)
@@ -50,7 +49,7 @@ def photograph(name: str) -> Float[np.ndarray, "H W 3"]:
 
     It is reduced by a whole factor while its shorter side keeps `SHORTER_SIDE` pixels, and repeated by
     mirroring where it has fewer. Raises `ModuleNotFoundError` without scikit-image, and `ValueError` for a file
-    that is no image.
+    that is no image of 8 bits.
     """
     path = Path(name)
     image = read_photograph(name) if path.name == name else _read(path)
@@ -65,5 +64,4 @@ def photograph(name: str) -> Float[np.ndarray, "H W 3"]:
 
 def _read(path: Path) -> Float[np.ndarray, "H W 3"]:
     with opened(path) as image:
-        check_colours(path, image)
-        return np.asarray(upright(path, image).convert("RGB"), np.float32) / 255
+        return colours(path, upright(path, image)).astype(np.float32) / 255

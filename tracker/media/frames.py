@@ -7,17 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 
 from ...files import read_npz
 from .clips import VIDEOS, clip_rate, read_clip
-from .images import IMAGES, MAX_PIXELS, check_colours, opened, pages, upright
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from .images import IMAGES, MAX_PIXELS, colours, images_in, opened, pages, upright
 
 STILL_RATE = 10.0
 """Frames a second, where the frames do not say."""
@@ -92,10 +89,8 @@ def array_frames(name: str, frames: Shaped[np.ndarray, "T H W 3"]) -> Frames:
 def _images_in(folder: Path, mask: Path | None) -> list[Path]:
     paths = [
         path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGES
-        and not path.name.startswith(".")
-        and not (mask is not None and mask.exists() and os.path.samefile(path, mask))
+        for path in images_in(folder)
+        if not (mask is not None and mask.exists() and os.path.samefile(path, mask))
     ]
     if len(paths) < 2:
         raise ValueError(f"{folder}: has {len(paths)} image(s), expected at least two ({', '.join(IMAGES)})")
@@ -111,14 +106,14 @@ def _by_number(path: Path) -> list[tuple[bool, int, str]]:
 def _folder(paths: list[Path], max_pixels: int) -> Iterator[Frame]:
     for path in paths:
         with opened(path, max_pixels) as image:
-            yield Frame(path.name, _colours(path, upright(path, image)))
+            yield Frame(path.name, colours(path, upright(path, image)))
 
 
 def _pages(path: Path, max_pixels: int) -> Iterator[Frame]:
     """The frames of an animation, or the pages of a TIFF file."""
     with opened(path, max_pixels) as image:
         for number, page in enumerate(pages(path, image, max_pixels)):
-            yield Frame(f"{number:05d}", _colours(path, upright(path, page)))
+            yield Frame(f"{number:05d}", colours(path, upright(path, page)))
 
 
 def _clip(path: Path, max_pixels: int) -> Iterator[Frame]:
@@ -129,13 +124,6 @@ def _clip(path: Path, max_pixels: int) -> Iterator[Frame]:
 def _array(frames: Shaped[np.ndarray, "T H W 3"]) -> Iterator[Frame]:
     for number, image in enumerate(frames):
         yield Frame(f"{number:05d}", image)
-
-
-def _colours(path: Path, image: "Image") -> Shaped[np.ndarray, "H W 3"]:
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"{path}: has more than 8 bits a channel, expected an 8-bit image")
-    check_colours(path, image)
-    return np.asarray(image.convert("RGB"))
 
 
 def _given(arrays: dict[str, np.ndarray]) -> np.ndarray | None:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import UInt8
+
 from ...rules.packages import require
 
 if TYPE_CHECKING:
@@ -21,6 +24,12 @@ MAX_PIXELS = 40_000_000
 """The most pixels of an image that is decoded; a frame of an 8K video has 33 million."""
 
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """The images of a folder by their names, in no order; hidden ones are passed over."""
+    paths = folder.iterdir()
+    return (path for path in paths if path.suffix.lower() in IMAGES and not path.name.startswith("."))
 
 
 @contextlib.contextmanager
@@ -70,6 +79,14 @@ def check_colours(where: Path | str, image: "Image") -> None:
     """Raise `ValueError` for colours that Pillow would take for red, green and blue though they are none."""
     if image.mode in ("LAB", "HSV"):
         raise ValueError(f"{where}: has {image.mode} colours, expected an image in RGB or grey")
+
+
+def colours(path: Path, image: "Image") -> UInt8[np.ndarray, "H W 3"]:
+    """The image's red, green and blue. Raises `ValueError` for what is not of 8 bits, or of other colours."""
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{path}: has more than 8 bits a channel, expected an 8-bit image")
+    check_colours(path, image)
+    return np.asarray(image.convert("RGB"))
 
 
 def upright(path: Path, image: "Image") -> "Image":

