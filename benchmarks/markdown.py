@@ -70,7 +70,7 @@ def recorded_text(figures: dict[str, Any]) -> str:
 
 
 def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen: dict[str, Any]) -> str:
-    """A row for every figure of the tracker: the bundled one, all seeds, and clips of unseen photographs.
+    """A row for every figure of the tracker: the bundled one, all seeds if there are more, and unseen photographs.
 
     The latter two are of the backend that each was measured in.
     """
@@ -86,7 +86,7 @@ def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen:
         _tracker_row("IoU that object pointers add", "pointers_cost", ".4f", *columns),
         _tracker_row("… its standard error over the clips", "pointers_cost_error", ".4f", *columns),
         _tracker_row("frames of a hidden object found empty", "hidden_found_empty", ".0%", *columns),
-        ["… of so many", str(own["hidden_frames"]), "", str(new["hidden_frames"])],
+        ["… of so many", str(own["hidden_frames"]), *([""] if others else []), str(new["hidden_frames"])],
     ]
     for layer in range(len(own["attention_share"])):
         on_cells = f"attention on the object's memory cells over their area, layer {layer}"
@@ -94,7 +94,7 @@ def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen:
         on_pointers = f"attention on object pointers, layer {layer}"
         rows.append(_tracker_row(on_pointers, "pointer_share", ".1%", *columns, layer))
     size = f"{own['clips']} clips of {own['frames']} frames"
-    return _table([size, "held out", f"{len(seeds)} seeds", "unseen photographs"], rows)
+    return _table([size, "held out", *([f"{len(seeds)} seeds"] if others else []), "unseen photographs"], rows)
 
 
 def _tracker_row(
@@ -110,8 +110,10 @@ def _tracker_row(
         return figures[name] if layer is None else figures[name][layer]
 
     values = [value(figures) for figures in seeds]
-    spread = f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}"
-    return [title, f"{value(own):{form}}", spread, f"{value(new):{form}}"]
+    one, new_one = f"{value(own):{form}}", f"{value(new):{form}}"
+    if len(values) == 1:
+        return [title, one, new_one]
+    return [title, one, f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}", new_one]
 
 
 def times(row: dict[str, Any]) -> str:
@@ -130,10 +132,14 @@ def read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def other_seeds() -> list[dict[str, Any]]:
+    """The committed results of the bundled tracker's recipe with other seeds, by their names."""
+    return [read(path.stem) for path in sorted(RESULTS.glob("tracker_seed_*.json"))]
+
+
 def main() -> None:
     """Print every table."""
-    seeds = [read(f"tracker_seed_{seed}") for seed in (1, 2)]
-    print(tracker_table(read("tracker"), seeds, read("tracker_unseen")), end="\n\n")
+    print(tracker_table(read("tracker"), other_seeds(), read("tracker_unseen")), end="\n\n")
     speed, kept, recorded = (read(name) for name in ("speed", "kept_keys", "recorded"))
     print(speed_table(speed), *contenders_tables(speed), sep="\n\n")
     print("", kept_keys_text(kept), recorded_text(recorded), sep="\n")

@@ -19,6 +19,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and the clips.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps [default: the recipe's]")] = None,
     config: Annotated[str, typer.Option(help="The tracker's config.")] = "tracker",
+    workers: Annotated[int, typer.Option(min=1, max=2, help="Processes, which come to the same weights.")] = 2,
 ) -> None:
     """Train a tracker; run it again on the same folder to go on where it stopped."""
     require("torch", "training")
@@ -34,7 +35,7 @@ def train(
     words = ["train", "--config", config, "--seed", str(seed), "--steps", str(recipe.steps)]
     command = shlex.join(("memory-attention", *words))
     try:
-        weights = run_training(output, recipe, command)
+        weights = run_training(output, recipe, command, workers=workers)
     except (KeyboardInterrupt, SystemExit):
         again = f"{command} --output {shlex.quote(str(output))}"
         stderr.print(f"stopped{_saved(output / LOG, recipe.steps)}; to go on: {again}", soft_wrap=True)

@@ -499,9 +499,9 @@ print("Found: lost most, in order:", "; ".join(by_loss[:4]) + ".")
 print("Found: lost more than 0.01 and twice the standard error:", ("; ".join(clear) or "none") + ".")
 rest = results["no place at all"] - results["no rotation"]
 error = rest.std(ddof=1) / np.sqrt(CLIPS)
-said = "that is no difference" if abs(rest.mean()) < 2 * error else "that is a difference"
+said = "no difference" if abs(rest.mean()) < 2 * error else "a loss" if rest.mean() < 0 else "no loss, but a gain"
 print(
-    f"Found: once the rotation is gone, taking the sines as well changes {rest.mean():+.3f} ± {error:.3f}: {said}."
+    f"Found: once the rotation is gone, taking the sines too changes {rest.mean():+.3f} ± {error:.3f}: that is {said}."
 )
 
 # %% [markdown]

@@ -182,7 +182,7 @@ for layer in layers:
 
 # %% [markdown]
 # A low value says that the query found something particular to look at; a high one that much of the memory looks
-# alike to it, or that nothing fits. The layer at one token looks at a pointer, and at nothing else; how it came to
+# alike to it, or that nothing fits. In the last layer much of it is a pointer, which is but two tokens; how it came to
 # that is told in [notebook 04](04_the_memory_bank.ipynb). Concentration is not yet correctness, so next we ask *where*
 # it looks.
 #
@@ -190,9 +190,8 @@ for layer in layers:
 #
 # If the target's queries looked at the memory blindly, the share of their attention on the target's cells in
 # memory would be the share of the area that these cells have. So we compare the two. A cell is the target's where
-# more than half of its pixels are; object pointers have no area and are left out, so that in the layer of the pointers
-# the share is one of the next to nothing that is left. We take the first ten held-out
-# clips, ten frames each, and one point for every clip and frame.
+# more than half of its pixels are; object pointers have no area and are left out, so the share is one of what the
+# memories get. We take the first ten held-out clips, ten frames each, and one point for every clip and frame.
 
 # %%
 CLIPS, FRAMES = 10, 10
@@ -314,8 +313,8 @@ show_as_jpeg(figure)
 # %% [markdown]
 # The same over the whole clip: the attention of those cells is divided among the prompted frame, the recent
 # memories in which the target is in sight, those in which it is hidden, and the object pointers. From the
-# second hidden frame on, the one recent memory does not show the target, and what the target looks like is known from frame 0 alone, which never leaves (and
-# from its pointer, for the other layer). So one might expect the prompted frame's share to rise while the
+# second hidden frame on, the one recent memory does not show the target, and what the target looks like is known from
+# frame 0, which never leaves, and from pointers. So one might expect the prompted frame's share to rise while the
 # target is hidden. Does it?
 
 # %%
@@ -378,13 +377,13 @@ print(
 # Each share is to be compared with the share of the tokens that the kind has, printed below the picture; only
 # where they differ does the tracker prefer anything.
 #
-# Where the share falls during the occlusion, a reasonable explanation is this. Known: a query is made of the token at
-# *its own* place, so while the target is hidden, the cells that look ask for the thing in front of it. The recent
-# memories show that thing, near the place where it is now; in frame 0 it was elsewhere, if it was there at all. So
-# they should be looked at more. (The shares do not say *where* in those memories the attention falls; the pictures
-# above do, for four frames.) When the target comes back, its cells look like the target again, and the prompted frame
-# is the one that shows it whole and with a mask that is certainly right. Nothing in the attention waits for the
-# object: it is the *looks* that call it back.
+# Known: a query is made of the token at *its own* place, so while the target is hidden, the cells that look ask for the
+# thing in front of it. In this layer that thing fits no pointer, so the pointers' share goes to memories: to the
+# prompted frame if it showed the thing too, or what looks like it, else to the recent memories, which show it near the
+# place where it is now. So the share may as well fall, and in another clip or another tracker it does. (The shares do
+# not say *where* in those memories the attention falls; the pictures above do, for four frames.) When the target comes
+# back, its cells look like the target again, and the prompted frame is the one that shows it whole and with a mask that
+# is certainly right. Nothing in the attention waits for the object: it is the *looks* that call it back.
 #
 # ### After a long absence
 #
@@ -457,7 +456,7 @@ display(page, include=["text/html"])
 # ## To try
 #
 # 1. Take another clip, `CLIP = 3` for example. Does the prompted frame's share behave as above?
-# 2. Draw the other layer, `layers[-1]`, in the pictures of the occlusion. What is left of them, and why?
+# 2. Draw the other layer, `layers[0]`, in the pictures of the occlusion. What differs, and why?
 # 3. Which of the pictures would look the same if the target's mask in frame 0 had been empty?
 #
 # <details>
@@ -465,8 +464,8 @@ display(page, include=["text/html"])
 #
 # 1. It depends on what passes in front. Whatever it is, the cells look for what *they* show now; where that was in
 #    the prompted frame too, at about the same place, the share need not fall.
-# 2. `memory_heat` takes the layer. Nothing is left: every memory gets 0 %, as the layer looks at pointers alone. In
-#    a recording of SAM 2, whose layers were not trained to share out the work, all four are worth a look.
+# 2. `memory_heat` takes the layer. Memories get all of it, as the first layer hardly looks at pointers, and the newest
+#    one more than in the last layer. In a recording of SAM 2 all four layers are worth a look.
 # 3. None of the masks, of course. But where the tokens look *first* hardly changes: the mask is in the memory's
 #    tokens, mixed with the looks, and a query that asks for looks finds them. What it brings back is then "not the
 #    object", and from there on all that follows is another story.

@@ -330,18 +330,18 @@ for layer in layers:
 # first. The newest memory resembles the present most; the prompted frame is the only one whose mask is certainly
 # right. The spread of the dots says how far one may speak of a rule.
 #
-# The layers have divided the work: one looks at memories and the other at pointers, hardly ever at both, and the
-# target's queries nearly always ask the pointer of the prompted frame. Nothing in the network asks for that, and SAM 2's
-# four layers need not do it. What such a layer does is simple. Where all queries ask one and the same pointer, it adds
-# one vector to all of them: it says what is looked for, and the other layer has said where it was.
+# In the first layer the target's queries ask memories, and mostly the prompted frame's. In the last one they ask the
+# prompted frame twice, its memory and its pointer, in about equal parts, and no other pointer gets anything. Nothing in
+# the network asks for that, and SAM 2's four layers need not do it. What asking a pointer does is simple. Where all
+# queries ask one and the same pointer, it adds one vector to all of them: it says what is looked for, and memories say
+# where it was.
 #
-# How did it come to that? Known: halfway through the training of this tracker, more than one frame in three saw no memory
-# at all, only pointers, and pointers began as what a memory token of the object holds. Without either, the same kind of
-# network gave its pointers less than a thousandth of the attention, and lost nothing without them. Known too: it is a
-# matter of luck. Of three trainings that differ in nothing but their seed, this one came out so, in the second the
-# pointers get a tenth of one layer's attention, in the third next to nothing, and the masks are as good in all three
-# (the README's table has the figures). A reasonable explanation: where memories are seen they say most of what a pointer
-# can, so there is little to be won by asking it, and whether it is asked is decided early.
+# How did it come to that? Known: this tracker's training began with a last layer that looks at pointers first, and with
+# pointers that hold what a memory token of the object holds; and halfway through it one frame in four saw no memory at
+# all, only pointers. Without any of this the same kind of network gave its pointers less than a thousandth of the
+# attention. A reasonable explanation: where memories are seen they say most of what a pointer can, so there is little to
+# be won by asking it. What is not asked from the start is not asked later. That it is asked does not yet make it needed,
+# as will be seen below.
 #
 # ## Fewer memories, and more
 #
@@ -525,9 +525,10 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
     print(f"{name:28s} mean IoU {ious.mean():.3f}   {lost.mean():+.3f} ± {lost.std(ddof=1) / np.sqrt(CLIPS):.3f}")
 
 # %% [markdown]
-# So both are needed here, and neither stands for the other. Pointers without memories find something of the object, far
-# more than a memory of zeros throughout does, and far less than memories. Memories without what pointers say lose as
-# much as without pointers at all, or nearly, though on ten clips that is only twice its standard error. And the newest memory alone is not enough: errors are handed on.
+# So pointers know much, and little that memories do not know. Alone they find the object in most clips, with no memory
+# that says where it was: far more than a memory of zeros does, and less than memories. Memories without what pointers
+# say lose very little, if more than twice its standard error. And the newest memory alone is not enough: errors are
+# handed on.
 #
 # For SAM 2 we know of no such figures. What follows from how it is built: a pointer's key has no place, and what
 # it brings back is one vector for whatever looks at it, so pointers alone can at best raise what looks like the

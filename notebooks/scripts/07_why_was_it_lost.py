@@ -58,7 +58,7 @@ def outline(axis, mask, colour, style="-"):
 # does the same while it runs.
 
 # %%
-CLIP = 13
+CLIP = 98
 clip = held_out_clip(CLIP)
 frames, truth = clip.frames, clip.masks[:, 0]
 steps = list(tracker.follow(frames, truth[:1]))
@@ -67,7 +67,7 @@ ious = iou(found, truth)
 in_sight = truth.any(axis=(1, 2))
 lost = np.flatnonzero(in_sight & (ious < LOST))
 recording = record_steps(tracker.attention, steps, range(1, len(frames)))
-layer = recording.look(1).layer_on_memory  # the last one that looks at memories, not at pointers alone
+layer = 0  # the one that looks at memories alone
 
 figure, axes = plt.subplots(2, len(frames) // 2, figsize=(12.5, 3.8))
 for number, axis in enumerate(axes.ravel()):
@@ -86,9 +86,10 @@ print(f"Found: in sight, but lost (IoU below {LOST}) in frames {lost.tolist()}."
 #
 # `by_memory()` adds up the attention of the object's queries on each memory and each pointer. Here the queries are
 # those on the true object, as far as it is in sight, so that the question is the same in every frame: where does what
-# *should* be found look? This tracker has one layer that looks at memories and one that looks at pointers
+# *should* be found look? This tracker's first layer looks at memories, and its last one as much at a pointer
 # ([notebook 04](04_the_memory_bank.ipynb) says why), so there are two tables. A row is a frame that looks, a column the
-# frame whose memory, or whose pointer, is looked at.
+# frame whose memory, or whose pointer, is looked at. What is said of looking below is said of the first layer: the last
+# one looks at the object in the prompted frame, whatever is in its own.
 
 
 # %%
@@ -232,8 +233,9 @@ print(
     f"{np.nanmean(on_true[good]):.0%} in the other frames; on cells remembered as the object "
     f"{np.nanmean(on_kept[lost]):.0%}, and {np.nanmean(on_kept[good]):.0%}."
 )
-looked = np.nanmean(on_true[lost]) > np.nanmean(on_true[good]) / 2
-print(f"Found: it is a failure of {'what was remembered there' if looked else 'looking'}.")
+looked, kept = (np.nanmean(each[lost]) > np.nanmean(each[good]) / 2 for each in (on_true, on_kept))
+verdict = "neither" if looked and kept else "what was remembered there" if looked else "looking"
+print(f"Found: it is a failure of {verdict}.")
 
 # %% [markdown]
 # What does the verdict mean? A failure of *looking*: the object did not look like itself, or not at the place where its
@@ -241,7 +243,9 @@ print(f"Found: it is a failure of {'what was remembered there' if looked else 'l
 # frames are there and do not help. What would help is a memory of its new looks, which is what a later prompt gives. A
 # failure of *what was remembered*: the object was recognised, and its cells are marked as background. Then the loss
 # feeds on itself, and it helps to see fewer memories of lost frames, or none. The pictures above tell the two apart
-# too: bright on the object without an orange outline around it is the second, bright elsewhere is the first.
+# too: bright on the object without an orange outline around it is the second, bright elsewhere is the first. A failure of
+# *neither*: the object was found in memory, and remembered as the object, and still the mask came out wrong, as it may
+# where little of the object is in sight.
 #
 # ## Two alike
 #
@@ -407,7 +411,7 @@ for name, difference, error in zip(names, differences.mean(axis=1), errors, stri
 # ## To try
 #
 # 1. Give the correction one frame later, or two. How long does the object stay lost?
-# 2. Take `CLIP = 18` or `CLIP = 44`. Is it a failure of looking, or of what was remembered?
+# 2. Take `CLIP = 13` or `CLIP = 102`. Is it a failure of looking, or of what was remembered?
 # 3. In the recording of a model of your own, `recording.by_memory()` gives the shares without the truth. Which of the
 #    pictures above need the truth, and what could stand in for it?
 #
@@ -418,7 +422,7 @@ for name, difference, error in zip(names, differences.mean(axis=1), errors, stri
 #    frame on, so it stays lost up to the corrected frame, and beyond it where the correction is not enough. A prompt
 #    helps most where the object is well in sight again, which need not be the first frame in which it was lost.
 # 2. Compare the blue and the orange curve of the third picture in the lost frames: both low is looking elsewhere, blue
-#    high and orange low is looking at the right place, but remembering it as empty.
+#    high and orange low is looking at the right place, but remembering it as empty, both high is neither.
 # 3. All that speak of queries "on the true object". Without the truth the queries are those on the object found, which
 #    do not exist while it is lost: choose the cells by hand then, with `queries=` of a box or a mask.
 #

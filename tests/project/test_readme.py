@@ -14,6 +14,7 @@ from memory_attention.benchmarks.floor import needed
 from memory_attention.benchmarks.markdown import (
     contenders_tables,
     kept_keys_text,
+    other_seeds,
     recorded_text,
     speed_table,
     tracker_table,
@@ -68,23 +69,31 @@ def test_the_links_and_folders_are_there():
 
 def test_the_figures_are_those_of_the_committed_results():
     """The tracker's table is made of the result files; nothing was typed in."""
-    bundled, first, second, unseen = (
-        result(name) for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
-    )
+    bundled, unseen = result("tracker"), result("tracker_unseen")
     shown = README.split("<!-- figures: benchmarks/results/tracker.json -->\n")[1]
-    assert shown.startswith(tracker_table(bundled, [first, second], unseen) + "\n\n")
+    assert shown.startswith(tracker_table(bundled, other_seeds(), unseen) + "\n\n")
     assert f"on {bundled['agreement']:.6%} of all pixels" in " ".join(shown.split())
 
 
 def test_the_seeds_are_of_one_recipe():
     """But for the seed, the commands are one, and the unseen photographs were shown to the bundled tracker."""
-    made_by = {
-        name: result(name)["made_by"] for name in ("tracker", "tracker_seed_1", "tracker_seed_2", "tracker_unseen")
+    made_by = result("tracker")["made_by"]
+    assert result("tracker_unseen")["made_by"] == made_by
+    others = [other["made_by"] for other in other_seeds()]
+    assert {(each["config"], each["steps"]) for each in [made_by, *others]} == {
+        (made_by["config"], made_by["steps"])
     }
-    assert made_by["tracker_unseen"] == made_by["tracker"]
-    recipes = {(each["config"], each["steps"]) for each in made_by.values()}
-    assert len(recipes) == 1
-    assert [made_by[f"tracker_seed_{seed}"]["seed"] for seed in (1, 2)] == ["1", "2"]
+    assert len({each["seed"] for each in [made_by, *others]}) == 1 + len(others)
+
+
+def test_seeds_have_a_column_where_there_are_some():
+    bundled, unseen = result("tracker"), result("tracker_unseen")
+    heads, _, first = tracker_table(bundled, [unseen], unseen).splitlines()[:3]
+    assert heads.endswith("| held out | 2 seeds | unseen photographs |")
+    own, new = (next(iter(each["figures"].values()))["iou"] for each in (bundled, unseen))
+    spread = f"{(own + new) / 2:.3f} ± {abs(own - new) / 2**0.5:.3f}"
+    assert first.endswith(f"| {own:.3f} | {spread} | {new:.3f} |")
+    assert {line.count("|") for line in tracker_table(bundled, [], unseen).splitlines()} == {4}
 
 
 def test_the_speed_is_that_of_the_committed_results():

@@ -13,7 +13,7 @@ from ...rules.numbers import whole_number
 from .recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
-ENTRIES = {"recipe", "step", "seconds", "parameters", "average", "optimiser"}
+ENTRIES = {"recipe", "step", "seconds", "parameters", "average", "optimisers"}
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

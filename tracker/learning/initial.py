@@ -14,6 +14,8 @@ from .photographs import TRAINING
 
 SHARPNESS = 2.0
 LOUDNESS = 2.0
+POINTED = 12.0
+"""How much more than others the last layer's queries look at what is loud in the mask's channels: at pointers."""
 OBJECT = 2.0
 """What the mask's channels of a memory hold where the object is; beside it, its negative."""
 HARDLY_TURNED = 0.11
@@ -36,7 +38,7 @@ CLIPS_TO_LOOK_AT = 16
 def check_trainable(config: Config) -> None:
     """Raise `ValueError` for a config that does not fit the clips of training, or the weights it begins with."""
     network, bank = config.memory_attention, config.memory_bank
-    most = min(network.d_model, network.layer.cross_attention.internal_dim + MASK_CHANNELS)
+    most = min(network.d_model, network.layer.cross_attention.internal_dim)
     expected = {
         "image_size": (config.image_size, config.image_size == SIZE, f"{SIZE}, the side of the clips"),
         "backbone_stride": (
@@ -101,7 +103,7 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
     """Set, in place, memories to whitened features beside the mask, and queries and keys to the former.
 
     They stand in the channels that are hardly turned, so that a pointer, which is not turned, is found from
-    more places.
+    more places. The last of several layers looks at pointers first: what it is about, after where that is.
     """
     channels, memory = config.memory_attention.d_model, config.memory_attention.memory_dim
     seen = memory - MASK_CHANNELS
@@ -119,15 +121,20 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
     weights[f"{encoder}.mask_downsampler.weight"][:seen] = 0
     weights[f"{encoder}.mask_downsampler.weight"][seen:memory] = OBJECT / config.backbone_stride**2
     weights[f"{encoder}.out_proj.weight"] = np.eye(memory, channels, dtype=np.float32)
-    still = hardly_turned(config.memory_attention.layer.cross_attention, seen)
-    for layer in range(config.memory_attention.num_layers):
+    still = hardly_turned(config.memory_attention.layer.cross_attention, seen + 1)
+    layers = config.memory_attention.num_layers
+    for layer in range(layers):
         attention = f"{PREFIX}layers.{layer}.cross_attn_image"
-        basis = np.zeros((len(still), seen), np.float32)
-        basis[still] = orthonormal(rng, int(still.sum()), seen)
+        drawn = np.zeros((len(still), seen + 1), np.float32)
+        drawn[still] = orthonormal(rng, int(still.sum()), seen + 1)
+        basis, loud = drawn[:, :seen], drawn[:, seen:]
         weights[f"{attention}.q_proj.weight"] = np.float32(SHARPNESS) * basis @ whitening
         weights[f"{attention}.q_proj.bias"] = -np.float32(SHARPNESS) * basis @ (whitening @ mean)
         weights[f"{attention}.k_proj.weight"] = np.pad(basis, [(0, 0), (0, MASK_CHANNELS)])
         weights[f"{attention}.k_proj.bias"][:] = 0
+        if 0 < layer == layers - 1:
+            weights[f"{attention}.q_proj.bias"] += np.float32(POINTED) * loud[:, 0]
+            weights[f"{attention}.k_proj.weight"][:, seen:] = loud / np.float32(MASK_CHANNELS)
         for branch in ("self_attn.out_proj", "cross_attn_image.out_proj", "linear2"):
             weights[f"{PREFIX}layers.{layer}.{branch}.weight"] *= np.float32(0.3)
 
@@ -152,7 +159,7 @@ def point_by_appearance(
     loud = LOUDNESS * np.eye(len(components), dtype=np.float32)
     last[: len(components), : len(both)] = np.concatenate([loud, -loud], axis=1)
     weights["obj_ptr_proj.1.bias"][:] = 0
-    weights["obj_ptr_proj.1.bias"][seen:memory] = OBJECT
+    weights["obj_ptr_proj.1.bias"][seen:memory] = LOUDNESS * OBJECT
     if config.memory_bank.proj_tpos_enc_in_obj_ptrs:
         weights["obj_ptr_tpos_proj.weight"] *= np.float32(0.1)
 

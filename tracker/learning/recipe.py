@@ -22,20 +22,20 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 2400
-    frames: int = 24
+    steps: int = 3000
+    frames: int = 32
     objects: int = 2
     lengths: tuple[int, ...] = (2, 2, 4, 8, 8)
     span: int = 16
     learning_rate: float = 2e-3
-    warmup: int = 100
+    warmup: int = 40
     weight_decay: float = 0.03
     average_over: int = 500
-    hard: float = 0.15
+    hard: float = 0.2
     resize: float = 1.0
-    hidden_weight: float = 3.0
-    dropped_at_once: float = 0.35
-    dropped_singly: float = 0.15
+    hidden_weight: float = 4.0
+    dropped_at_once: float = 0.25
+    dropped_singly: float = 0.1
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -54,6 +54,10 @@ class Recipe:
     def length(self, step: int) -> int:
         """Frames of the clips of a step."""
         return self.lengths[step * len(self.lengths) // self.steps]
+
+    def clips(self, step: int) -> int:
+        """How many clips a step has."""
+        return self.frames // self.length(step)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step: a linear warm-up, then half a cosine down to a fiftieth."""

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from memory_attention.tracker import read_tracker
 from memory_attention.tracker.learning import training as training_module
+from memory_attention.tracker.learning import unrolled as unrolled_module
 from memory_attention.tracker.learning.checkpoint import CHECKPOINT
 from memory_attention.tracker.learning.log import COLUMNS, LOG, read_log, write_log
 from memory_attention.tracker.learning.recipe import Recipe
-from memory_attention.tracker.learning.training import Training, mask_loss, train
+from memory_attention.tracker.learning.training import Training, train
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -112,14 +113,17 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_kept(tmp_path, changes,
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("entry", ["parameters", "average", "optimiser", "step", "recipe"])
+@pytest.mark.parametrize("entry", ["parameters", "average", "muon", "adamw", "step", "recipe"])
 def test_a_checkpoint_with_any_entry_damaged_is_refused_and_kept(begun, tmp_path, entry):
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    entry, kind = ("optimisers", entry) if entry in ("muon", "adamw") else (entry, "adamw")
+    moment = {"muon": "momentum", "adamw": "exp_avg"}[kind]
+    none = {0: {moment: torch.zeros(1), "step": torch.tensor(1.0)}}
     damaged = {
         "parameters": {name: tensor[:1] for name, tensor in state["parameters"].items()},
         "average": {},
-        "optimiser": state["optimiser"] | {"state": {0: {"exp_avg": torch.zeros(1), "step": torch.tensor(1.0)}}},
+        "optimisers": state["optimisers"] | {kind: state["optimisers"][kind] | {"state": none}},
         "step": SHORT.steps + 1,
         "recipe": state["recipe"] | {"lengths": []},
     }
@@ -195,8 +199,8 @@ def test_what_drops_out_follows_from_seed_and_step(tmp_path):
 
 def test_each_step_drops_out_anew_and_leaves_the_users_draws_alone(tmp_path, monkeypatch):
     """The losses of one clip in several steps, each from the first weights."""
-    clips = training_module.training_clips(SHORT, 0)
-    monkeypatch.setattr(training_module, "training_clips", lambda recipe, step: clips)
+    clips = unrolled_module.training_clips(SHORT, 0)
+    monkeypatch.setattr(unrolled_module, "training_clips", lambda recipe, step, part, parts: clips)
     config = config_file(tmp_path / "half.yaml", dropout=0.5)
     losses, first = [], Training(replace(SHORT, config=config)).whole
     for seed, step in ((7, 0), (7, 0), (7, 1), (8, 0)):
@@ -232,16 +236,6 @@ def test_a_recipe_that_cannot_be_is_refused_by_name(numbers, words):
         Recipe(**{"frames": 10, "span": 8, **numbers})
 
 
-def test_a_hidden_object_counts_so_many_times():
-    rng = np.random.default_rng(4)
-    logits = torch.from_numpy(rng.normal(size=(3, 5, 6)))
-    masks = torch.from_numpy((rng.random((3, 5, 6)) < 0.4).astype(np.float64))
-    masks[1] = 0
-    each = [mask_loss(logits[n : n + 1], masks[n : n + 1], 1.0) for n in range(3)]
-    expected = (each[0] + 2.5 * each[1] + each[2]) / 3
-    torch.testing.assert_close(mask_loss(logits, masks, 2.5), expected)
-
-
 def test_memories_are_missing_most_halfway_through():
     recipe = Recipe(steps=40, warmup=1, dropped_at_once=0.6, dropped_singly=0.2)
     at_once, singly = zip(*map(recipe.dropped, range(40)), strict=True)
@@ -250,31 +244,6 @@ def test_memories_are_missing_most_halfway_through():
     assert np.all(np.diff(at_once[:21]) > 0)
     np.testing.assert_allclose(at_once[1:], at_once[:0:-1])
     np.testing.assert_allclose(np.divide(at_once[1:], singly[1:]), 3)
-
-
-def test_what_is_missing_in_training_follows_the_recipe(monkeypatch):
-    """Where every memory is, a frame sees nothing but pointers."""
-    seen = []
-    monkeypatch.setattr(Recipe, "dropped", lambda recipe, step: (1.0, 0.0) if step else (0.0, 0.0))
-    training = Training(replace(SHORT, steps=2))
-    look = training.tracker.attention.__class__.__call__
-    monkeypatch.setattr(
-        training.tracker.attention.__class__,
-        "__call__",
-        lambda model, *inputs: seen.append((len(inputs[1]), inputs[4])) or look(model, *inputs),
-    )
-    training.advance()
-    training.advance()
-    assert min(memory - pointers for memory, pointers in seen[:1]) > 0
-    assert {memory - pointers for memory, pointers in seen[1:]} == {0}
-
-
-def test_training_judges_no_object_hidden():
-    """The few pixels of an object that is found are to grow, or to go, by what the loss says of each."""
-    tracker = Training(SHORT).tracker
-    bank = tracker.new_bank()
-    tracker.show(bank, torch.ones(2, 5, 6))
-    assert bank.least_pixels.tolist() == [0, 0]
 
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_attention.tracker import read_tracker
-from memory_attention.tracker.learning import checkpoint, log, training
+from memory_attention.tracker.learning import checkpoint, log, muon, training, unrolled
 from memory_attention.tracker.learning.checkpoint import CHECKPOINT, read_checkpoint
 from memory_attention.tracker.learning.log import LOG, read_log
 from memory_attention.tracker.learning.recipe import Recipe
@@ -21,7 +21,7 @@ pytest.importorskip("skimage", reason="the clips are made of scikit-image's phot
 
 SHORT = Recipe(steps=3, frames=2, lengths=(2,), objects=1, warmup=2)
 SAVE_EVERY = 2
-TRACED = {module.__file__ for module in (training, log, checkpoint)}
+TRACED = {module.__file__ for module in (training, unrolled, muon, log, checkpoint)}
 
 
 @contextmanager
@@ -45,11 +45,11 @@ def each_line(do):
 def straight(tmp_path_factory):
     """The folder of a training that nothing stopped, how often it reached each line, and clips drawn once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "training_clips", functools.cache(training.training_clips))
+        patch.setattr(unrolled, "training_clips", functools.cache(unrolled.training_clips))
         weights = training.initial_weights(training.load_config(SHORT.config), SHORT.seed)
         patch.setattr(training, "initial_weights", lambda config, seed: weights)
         for step in range(SHORT.steps):
-            training.training_clips(SHORT, step)
+            unrolled.training_clips(SHORT, step, 0, 1)
         folder, reached = tmp_path_factory.mktemp("straight"), Counter()
         with each_line(lambda line: reached.update([line])):
             train(folder, SHORT, save_every=SAVE_EVERY, show_progress=False)
@@ -83,8 +83,8 @@ def test_stopped_at_any_line(straight, tmp_path_factory, data):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        clips = training.training_clips
-        patch.setattr(training, "training_clips", lambda recipe, step: begun.append(step) or clips(recipe, step))
+        clips = unrolled.training_clips
+        patch.setattr(unrolled, "training_clips", lambda *given: begun.append(given[1]) or clips(*given))
         with pytest.raises(KeyboardInterrupt), each_line(stop_there):
             train(folder, SHORT, save_every=SAVE_EVERY, show_progress=False)
     if len(begun) > 1:
