@@ -378,12 +378,12 @@ print(
 # where they differ does the tracker prefer anything.
 #
 # Known: a query is made of the token at *its own* place, so while the target is hidden, the cells that look ask for the
-# thing in front of it. In this layer that thing fits no pointer, so the pointers' share goes to memories: to the
-# prompted frame if it showed the thing too, or what looks like it, else to the recent memories, which show it near the
-# place where it is now. So the share may as well fall, and in another clip or another tracker it does. (The shares do
-# not say *where* in those memories the attention falls; the pictures above do, for four frames.) When the target comes
-# back, its cells look like the target again, and the prompted frame is the one that shows it whole and with a mask that
-# is certainly right. Nothing in the attention waits for the object: it is the *looks* that call it back.
+# thing in front of it. In this layer that thing fits no pointer, and their share goes to the prompted frame, where it
+# falls on cells of the target all the same, as the pictures above show: this layer looks at the target in the prompted
+# frame, whoever asks. In the first layer, or in another tracker, the prompted frame's share may as well fall, since the
+# recent memories show the thing in front, near the place where it is now. When the target comes back, its cells look
+# like the target again, and the prompted frame is the one that shows it whole and with a mask that is certainly right.
+# Nothing in the attention waits for the object: it is the *looks* that call it back.
 #
 # ### After a long absence
 #
