@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from rich.progress import TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from ...configs import load_config
 from ...console import progress_bar
@@ -50,7 +51,9 @@ class Training:
         self.tracker, self.parameters = self.unrolled.tracker, self.unrolled.parameters
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         rate, decay = recipe.learning_rate, recipe.weight_decay
-        between, matrices, vectors = [], [], []
+        between: list[Tensor] = []
+        matrices: list[Tensor] = []
+        vectors: list[Tensor] = []
         for name, parameter in self.parameters.items():
             layer = name.endswith("weight") and parameter.ndim > 1 and name not in FIRST_AND_LAST
             (between if layer else matrices if parameter.ndim > 1 else vectors).append(parameter)
