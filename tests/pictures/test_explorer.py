@@ -83,6 +83,11 @@ def expected_colours(row):
     return table, levels
 
 
+def shown_layer(page):
+    """Which layer the page opens on follows from the weights."""
+    return int(page.locator("input[name=layer]:checked + *").inner_text())
+
+
 def check_heat(page, tracked, frame, layer, kind, row, column, index=0):
     """Every drawn token has the colour of its value, up to the rounding of the colour scale."""
     tracker, _, steps = tracked
@@ -148,7 +153,7 @@ def test_by_keyboard_alone(page, tracked):
     for key, count in (("ArrowUp", 20), ("ArrowDown", 2), ("ArrowRight", 30), ("ArrowLeft", 1)):
         for _ in range(count):
             page.keyboard.press(key)
-    check_heat(page, tracked, 2, 1, "cross", 2, 14)
+    check_heat(page, tracked, 2, shown_layer(page), "cross", 2, 14)
     assert "Row 2, column 14." in page.locator("#said").inner_text()
 
 
@@ -157,7 +162,7 @@ def test_bars_are_the_shares(page, tracked):
     widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
     query = 16 * int(page.locator("#now").get_attribute("data-row"))
     query += int(page.locator("#now").get_attribute("data-column"))
-    rows = tracker.attention.attention_map(*steps[4].seen, layer=1, kind="cross", queries=query)[0, 0, 0]
+    rows = tracker.attention.attention_map(*steps[4].seen, layer=shown_layer(page), queries=query)[0, 0, 0]
     shares = rows[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
     np.testing.assert_allclose(np.array(widths) / 100, shares, atol=1e-4)
     assert len(widths) == len(steps[4].memory_frames)
@@ -188,7 +193,7 @@ def test_every_object_can_be_asked(pair, browser, tmp_path):
     assert clip.masks[4, 0].reshape(16, 8, 16, 8)[row, :, column].any()
     for index in (0, 1):
         choose(page, "object", index)
-        check_heat(page, pair, 4, 1, "cross", row, column, index)
+        check_heat(page, pair, 4, shown_layer(page), "cross", row, column, index)
     page.close()
 
 

@@ -134,14 +134,14 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
     assert set(results["figures"]) == {"reference", "accelerated"}
     for figures in results["figures"].values():
         assert (figures["clips"], figures["frames"]) == (200, 16)
-        assert figures["iou"] >= 0.70
+        assert figures["iou"] >= 0.78
         assert figures["iou"] >= figures["iou_without_memory"] + 0.30
         assert figures["iou"] >= figures["iou_of_first_mask"] + 0.30
         assert figures["iou_without_memory"] <= 0.15
         assert min(figures["attention_share"]) >= 3
         assert max(figures["pointer_share"]) >= 0.05
-        assert figures["pointers_cost"] >= 0.02
-        assert figures["hidden_found_empty"] >= 0.60
+        assert figures["pointers_cost"] >= 2 * figures["pointers_cost_error"]
+        assert figures["hidden_found_empty"] >= 0.70
 
 
 def test_the_suites_flags_are_known_without_a_path():
