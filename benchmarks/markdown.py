@@ -77,43 +77,39 @@ def tracker_table(bundled: dict[str, Any], others: list[dict[str, Any]], unseen:
     own = bundled["figures"]["reference"]
     seeds = [own, *(next(iter(other["figures"].values())) for other in others)]
     new = next(iter(unseen["figures"].values()))
-    columns = (own, seeds, new)
+    several = {f"{len(seeds)} seeds": seeds} if others else {}
+    heads = {"held out": [own], **several, "unseen photographs": [new]}
+    columns = list(heads.values())
     rows = [
-        _tracker_row("mean IoU (region similarity J)", "iou", ".3f", *columns),
-        _tracker_row("… with an emptied memory", "iou_without_memory", ".3f", *columns),
-        _tracker_row("… without object pointers", "iou_without_pointers", ".3f", *columns),
-        _tracker_row("… of copying the first mask", "iou_of_first_mask", ".3f", *columns),
-        _tracker_row("IoU that object pointers add", "pointers_cost", ".4f", *columns),
-        _tracker_row("… its standard error over the clips", "pointers_cost_error", ".4f", *columns),
-        _tracker_row("frames of a hidden object found empty", "hidden_found_empty", ".0%", *columns),
-        ["… of so many", str(own["hidden_frames"]), *([""] if others else []), str(new["hidden_frames"])],
+        _tracker_row("mean IoU (region similarity J)", "iou", ".3f", columns),
+        _tracker_row("… with an emptied memory", "iou_without_memory", ".3f", columns),
+        _tracker_row("… without object pointers", "iou_without_pointers", ".3f", columns),
+        _tracker_row("… of copying the first mask", "iou_of_first_mask", ".3f", columns),
+        _tracker_row("IoU that object pointers add", "pointers_cost", ".4f", columns),
+        _tracker_row("… its standard error over the clips", "pointers_cost_error", ".4f", columns),
+        _tracker_row("frames of a hidden object found empty", "hidden_found_empty", ".0%", columns),
+        ["… of so many", *("" if column is seeds else str(column[0]["hidden_frames"]) for column in columns)],
     ]
     for layer in range(len(own["attention_share"])):
         on_cells = f"attention on the object's memory cells over their area, layer {layer}"
-        rows.append(_tracker_row(on_cells, "attention_share", ".1f", *columns, layer))
+        rows.append(_tracker_row(on_cells, "attention_share", ".1f", columns, layer))
         on_pointers = f"attention on object pointers, layer {layer}"
-        rows.append(_tracker_row(on_pointers, "pointer_share", ".1%", *columns, layer))
+        rows.append(_tracker_row(on_pointers, "pointer_share", ".1%", columns, layer))
     size = f"{own['clips']} clips of {own['frames']} frames"
-    return _table([size, "held out", *([f"{len(seeds)} seeds"] if others else []), "unseen photographs"], rows)
+    return _table([size, *heads], rows)
 
 
 def _tracker_row(
-    title: str,
-    name: str,
-    form: str,
-    own: dict[str, Any],
-    seeds: list[dict[str, Any]],
-    new: dict[str, Any],
-    layer: int | None = None,
+    title: str, name: str, form: str, columns: list[list[dict[str, Any]]], layer: int | None = None
 ) -> list[str]:
-    def value(figures: dict[str, Any]) -> float:
-        return figures[name] if layer is None else figures[name][layer]
+    """A figure, or the mean and standard deviation of several, for each column."""
 
-    values = [value(figures) for figures in seeds]
-    one, new_one = f"{value(own):{form}}", f"{value(new):{form}}"
-    if len(values) == 1:
-        return [title, one, new_one]
-    return [title, one, f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}}", new_one]
+    def cell(column: list[dict[str, Any]]) -> str:
+        values = [figures[name] if layer is None else figures[name][layer] for figures in column]
+        mean = f"{statistics.mean(values):{form}}"
+        return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):{form}}"
+
+    return [title, *map(cell, columns)]
 
 
 def times(row: dict[str, Any]) -> str:

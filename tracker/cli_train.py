@@ -11,6 +11,7 @@ from ..console import console, stderr
 from ..files import check_folder
 from ..rules.packages import require
 from .learning.log import LOG, read_log
+from .learning.recipe import PARTS, Recipe
 from .options import FolderOption
 
 
@@ -19,13 +20,14 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights and the clips.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps [default: the recipe's]")] = None,
     config: Annotated[str, typer.Option(help="The tracker's config.")] = "tracker",
-    workers: Annotated[int, typer.Option(min=1, max=2, help="Processes, which come to the same weights.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, max=PARTS, help="Processes, which come to the same weights.")
+    ] = PARTS,
 ) -> None:
     """Train a tracker; run it again on the same folder to go on where it stopped."""
     require("torch", "training")
     require("skimage", "training")
     from ..pictures.figures import save
-    from .learning.recipe import Recipe
     from .learning.training import train as run_training
     from .plots import draw_training_log
 

@@ -16,11 +16,11 @@ from .learning.data import Clip, make_clip
 from .learning.photographs import HELD_OUT
 from .loop import Step
 from .network import patches
+from .scores import iou, mean, standard_error
 from .tracker import Tracker
 
 HELD_OUT_SEED = 10_000
 
-Array = np.ndarray
 Collect = Callable[[Bool[np.ndarray, "T B S S"]], None]
 # Frames [T,V,S,S,3] of V clips, and the masks [T,B,S,S] of B / V objects of each.
 Annotated = tuple[Float[np.ndarray, "T V S S 3"], Bool[np.ndarray, "T B S S"]]
@@ -166,27 +166,6 @@ def without_pointers(config: Config) -> Config:
     """The same tracker, whose frames see no object pointers."""
     bank = config.memory_bank.model_copy(update={"use_obj_ptrs_in_encoder": False})
     return config.model_copy(update={"memory_bank": bank})
-
-
-def standard_error(values: Float[np.ndarray, " n"]) -> float:
-    """Of the mean of the values that are not NaN: their standard deviation over the root of their number.
-
-    NaN where there are fewer than two.
-    """
-    known = values[~np.isnan(values)]
-    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
-
-
-def mean(values: Array, axis: int) -> Float[np.ndarray, "..."]:
-    """The mean of the values that are not NaN; NaN, without a warning, where there are none."""
-    counted_values = (~np.isnan(values)).sum(axis=axis)
-    return np.where(counted_values > 0, np.nansum(values, axis=axis) / np.maximum(counted_values, 1), np.nan)
-
-
-def iou(found: Bool[np.ndarray, "*rest S S"], masks: Bool[np.ndarray, "*rest S S"]) -> Float[np.ndarray, "*rest"]:
-    """Intersection over union; NaN where there is nothing to find."""
-    both, either = (found & masks).sum(axis=(-2, -1)), (found | masks).sum(axis=(-2, -1))
-    return np.where(masks.any(axis=(-2, -1)), both / np.maximum(either, 1), np.nan)
 
 
 def attention_share(

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 from .media.frames import Frames
 from .media.masks import Objects
 from .media.resizing import resize_logits
+from .scores import iou
 
 if TYPE_CHECKING:
     from .loop import Step
@@ -73,8 +74,6 @@ class TrackedVideo:
             advance()
 
     def _ious(self, frame: int) -> Float[np.ndarray, " K"]:
-        from .evaluation import iou
-
         return (
             np.full(len(self.labels), np.nan) if self.truth is None else iou(self.found[frame], self.truth[frame])
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ...rules.numbers import whole_number
 
 LEAST = {"seed": 0, "steps": 1, "frames": 2, "objects": 1, "span": 2, "warmup": 1, "average_over": 1}
+PARTS = 2
 PROBABILITIES = ("hard", "dropped_at_once", "dropped_singly")
 
 
@@ -58,6 +59,10 @@ class Recipe:
     def clips(self, step: int) -> int:
         """How many clips a step has."""
         return self.frames // self.length(step)
+
+    def parts(self, step: int) -> int:
+        """How many parts a step has, which do not need each other: no more than clips."""
+        return min(PARTS, self.clips(step))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step: a linear warm-up, then half a cosine down to a fiftieth."""

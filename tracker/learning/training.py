@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from rich.progress import TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from ...configs import load_config
 from ...console import progress_bar
 from ...rules.numbers import whole_number
+from ..scores import mean
 from ..weights import write_tracker
 from .checkpoint import CHECKPOINT, check_same, read_checkpoint, reason_of, write_checkpoint
 from .initial import check_trainable, initial_weights
 from .log import COLUMNS, LOG, read_log, write_log
 from .muon import Muon
-from .recipe import Recipe
-from .unrolled import PARTS, Part, Unrolled
+from .recipe import PARTS, Recipe
+from .unrolled import Part, Unrolled
 from .workers import Workers
 
 LOCK = "training.lock"
@@ -36,30 +36,30 @@ class Training:
     """A tracker in training: the weights, their running average, the optimisers and the step it is at.
 
     Layers between the first and the last are changed by Muon, all else by AdamW. `whole` is a copy of all that
-    as it was after the last whole step. `workers` find the gradients; without, this process does.
+    as it was after the last whole step. The gradients are `found_by` this process, or by workers.
     """
-
-    workers: Workers | None = None
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.step = 0
         self.seconds = 0.0
         self.rows: list[dict[str, float]] = []
-        self.initial = initial_weights(load_config(recipe.config), recipe.seed)
-        self.unrolled = Unrolled(recipe, self.initial)
-        self.tracker, self.parameters = self.unrolled.tracker, self.unrolled.parameters
+        self.unrolled = Unrolled(recipe, initial_weights(load_config(recipe.config), recipe.seed))
+        self.found_by: Unrolled | Workers = self.unrolled
+        self.parameters = self.unrolled.parameters
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         rate, decay = recipe.learning_rate, recipe.weight_decay
-        between: list[Tensor] = []
-        matrices: list[Tensor] = []
-        vectors: list[Tensor] = []
-        for name, parameter in self.parameters.items():
-            layer = name.endswith("weight") and parameter.ndim > 1 and name not in FIRST_AND_LAST
-            (between if layer else matrices if parameter.ndim > 1 else vectors).append(parameter)
-        groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+        matrices = {name: parameter for name, parameter in self.parameters.items() if parameter.ndim > 1}
+        vectors = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
+        between = {
+            name: matrix
+            for name, matrix in matrices.items()
+            if name.endswith("weight") and name not in FIRST_AND_LAST
+        }
+        others = [matrix for name, matrix in matrices.items() if name not in between]
+        groups = [{"params": others, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
         self.optimisers = {
-            "muon": Muon(between, rate, decay),
+            "muon": Muon(between.values(), rate, decay),
             "adamw": torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98)),
         }
         self.whole = self._state()
@@ -68,10 +68,7 @@ class Training:
         """Make one step, and return its row of the log; interrupted, `whole` is as it was before."""
         started = time.perf_counter()
         rate = self.recipe.rate(self.step)
-        if self.workers is None:
-            parts = self.unrolled.parts(self.step)
-        else:
-            parts = self.workers.parts(self.step, self.parameters)
+        parts = self.found_by.parts(self.step)
         self._descend(parts, rate)
         self.step += 1
         # The average is over the steps so far, at first, and then over about the last `average_over`.
@@ -80,8 +77,8 @@ class Training:
             for name, parameter in self.parameters.items():
                 self.average[name].lerp_(parameter, 1 - keep)
         self.seconds += time.perf_counter() - started
-        loss, ious = sum(part.loss for part in parts), torch.from_numpy(np.concatenate([p.ious for p in parts]))
-        figures = (self.step, self.seconds, rate, loss, ious.nanmean().item())
+        loss, ious = sum(part.loss for part in parts), np.concatenate([part.ious for part in parts])
+        figures = (self.step, self.seconds, rate, loss, float(mean(ious, 0)))
         row = dict(zip(COLUMNS, figures, strict=True))
         self.rows.append(row)
         self.whole = self._state()
@@ -210,7 +207,7 @@ def _working(training: Training, count: int) -> Iterator[None]:
     if count == 1:
         yield
         return
-    with Workers(training.recipe, training.initial, count) as training.workers:
+    with Workers(training.unrolled, count) as training.found_by:
         yield
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ...configs import load_config
 from ...weights import PREFIX, Weights
+from ..scores import iou
 from ..tracker import Tracker
 from .data import make_clip
 from .dropping import DroppingBank
@@ -19,7 +20,6 @@ from .photographs import TRAINING
 from .recipe import Recipe
 
 LEAST_AREA = 200
-PARTS = 2
 
 
 class Part(NamedTuple):
@@ -104,29 +104,32 @@ class Unrolled:
             for name, parameter in self.parameters.items():
                 parameter.copy_(values[name])
 
+    def values(self) -> Weights:
+        """What the parameters are, in their own memory."""
+        return {name: parameter.detach().numpy() for name, parameter in self.parameters.items()}
+
     def parts(self, step: int) -> list[Part]:
         """All parts of a step, one after the other."""
-        return [self.part(step, part) for part in range(parts_of(self.recipe, step))]
+        return [self.part(step, part) for part in range(self.recipe.parts(step))]
 
     def part(self, step: int, part: int) -> Part:
         """One part of a step, on one thread: so it is the same on every number of cores."""
-        parts, clips = parts_of(self.recipe, step), self.recipe.clips(step)
-        share = len(range(part, clips, parts)) / clips
         with _one_thread(), _drawn_by(self.recipe.seed, step, part):
-            frames, masks = map(torch.from_numpy, training_clips(self.recipe, step, part, parts))
+            clips = training_clips(self.recipe, step, part, self.recipe.parts(step))
+            frames, masks = map(torch.from_numpy, clips)
             loss, ious = self._follow(frames, masks, step, part)
-            loss = share * loss
+            loss = frames.shape[1] / self.recipe.clips(step) * loss
             found = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         gradients = {
             name: gradient.numpy()
             for name, gradient in zip(self.parameters, found, strict=True)
             if gradient is not None
         }
-        return Part(loss.item(), ious.numpy(), gradients)
+        return Part(loss.item(), ious, gradients)
 
     def _follow(
         self, frames: Float[Tensor, "T V S S 3"], masks: Bool[Tensor, "T K S S"], step: int, part: int
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, " n"]]:
+    ) -> tuple[Float[Tensor, ""], Float[np.ndarray, " n"]]:
         """The loss of the masks that are found in the clips, and their IoU."""
         losses, ious = [], []
         recipe = self.recipe
@@ -142,13 +145,8 @@ class Unrolled:
             logits = self.tracker.step(bank, frame, seen, None if frame else truth[0]).logits
             if logits is not None:
                 losses.append(mask_loss(logits, truth[frame], recipe.hidden_weight))
-                ious.append(_iou(logits.detach() > 0, masks[frame]))
-        return torch.stack(losses).mean(), torch.cat(ious)
-
-
-def parts_of(recipe: Recipe, step: int) -> int:
-    """How many parts a step has: no more than clips."""
-    return min(PARTS, recipe.clips(step))
+                ious.append(iou((logits.detach() > 0).numpy(), masks[frame].numpy()))
+        return torch.stack(losses).mean(), np.concatenate(ious)
 
 
 @contextlib.contextmanager
@@ -168,9 +166,3 @@ def _drawn_by(*seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]))
         yield
-
-
-def _iou(found: Bool[Tensor, "B S S"], masks: Bool[Tensor, "B S S"]) -> Float[Tensor, " B"]:
-    """Intersection over union of each pair; NaN where there is nothing to find."""
-    both, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
-    return torch.where(masks.any(-1).any(-1), both / either.clamp(min=1), torch.nan)

@@ -3,17 +3,15 @@
 import os
 import signal
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from ...weights import Weights
 from .recipe import Recipe
-from .unrolled import Part, Unrolled, parts_of
+from .unrolled import Part, Unrolled
 
 _unrolled: Unrolled
 """Of a worker: its own copy of the tracker."""
@@ -22,10 +20,11 @@ _unrolled: Unrolled
 class Workers:
     """So many processes, each with a tracker of its own, that end with the `with` block or with this process."""
 
-    def __init__(self, recipe: Recipe, weights: Weights, count: int) -> None:
-        self.recipe = recipe
+    def __init__(self, unrolled: Unrolled, count: int) -> None:
+        self.unrolled = unrolled
         # A process that is forked from one that has threads can wait for them in vain.
-        self.pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (recipe, weights))
+        begins = (unrolled.recipe, unrolled.values())
+        self.pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, begins)
 
     def __enter__(self) -> Self:
         return self
@@ -33,10 +32,9 @@ class Workers:
     def __exit__(self, *error: Any) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def parts(self, step: int, parameters: Mapping[str, Tensor]) -> list[Part]:
-        """All parts of a step, with these values of the parameters."""
-        values = {name: parameter.detach().numpy() for name, parameter in parameters.items()}
-        count = parts_of(self.recipe, step)
+    def parts(self, step: int) -> list[Part]:
+        """All parts of a step, with the parameters as they are now."""
+        values, count = self.unrolled.values(), self.unrolled.recipe.parts(step)
         return list(self.pool.map(_part, [step] * count, range(count), [values] * count))
 
 

@@ -8,7 +8,7 @@ import torch
 
 from memory_attention.configs import load_config
 from memory_attention.tolerances import bound
-from memory_attention.tracker.learning import unrolled as unrolled_module
+from memory_attention.tracker.learning import recipe as recipe_module
 from memory_attention.tracker.learning.initial import initial_weights
 from memory_attention.tracker.learning.recipe import Recipe
 from memory_attention.tracker.learning.unrolled import Unrolled, mask_loss, training_clips
@@ -64,7 +64,7 @@ def test_the_parts_of_a_step_add_up_to_the_step(monkeypatch):
     unrolled = begun(replace(SHORT, dropped_at_once=0.0, dropped_singly=0.0))
     assert unrolled.recipe.clips(0) == 3
     parts = unrolled.parts(0)
-    monkeypatch.setattr(unrolled_module, "PARTS", 1)
+    monkeypatch.setattr(recipe_module, "PARTS", 1)
     (whole,) = unrolled.parts(0)
     assert [len(part.ious) for part in parts] == [4, 2]
     assert len(whole.ious) == 6

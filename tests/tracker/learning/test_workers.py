@@ -22,14 +22,12 @@ SECONDS = 30
 
 WAITING = """
 import multiprocessing, sys
-from memory_attention.configs import load_config
-from memory_attention.tracker.learning.initial import initial_weights
 from memory_attention.tracker.learning.recipe import Recipe
 from memory_attention.tracker.learning.training import Training
 from memory_attention.tracker.learning.workers import Workers
 
 training = Training(Recipe(steps=2, frames=4, lengths=(2,)))
-with Workers(training.recipe, training.initial, 2) as training.workers:
+with Workers(training.unrolled, 2) as training.found_by:
     training.advance()
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     sys.stdin.readline()
