@@ -38,8 +38,8 @@ def train(
     command = shlex.join(("memory-attention", *words))
     try:
         weights = run_training(output, recipe, command, workers=workers)
-    except (KeyboardInterrupt, SystemExit):
-        again = f"{command} --output {shlex.quote(str(output))}"
+    except (KeyboardInterrupt, SystemExit, ChildProcessError):
+        again = f"{command} --workers {workers} --output {shlex.quote(str(output))}"
         stderr.print(f"stopped{_saved(output / LOG, recipe.steps)}; to go on: {again}", soft_wrap=True)
         raise
     rows = read_log(output / LOG)

@@ -1,6 +1,6 @@
-"""Muon: steps of the same length in every direction of a weight matrix, for the layers between first and last."""
+"""Muon: steps of about one length in every direction of a weight matrix, for the layers between first and last."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,12 +10,17 @@ from torch import Tensor
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 LENGTH = 0.2
-"""The root mean square of a step, in learning rates: about that of AdamW, so that both take the same rate."""
+"""The root mean square of a step, in learning rates: about that of AdamW, so that both take the same rate.
+
+Source: Liu et al., 2025, arXiv:2502.16982, section 2.2.
+"""
 
 
 def orthogonalised(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """U Vᵀ of the matrix U S Vᵀ, nearly: its singular values become 0.7 to 1.2, by a Newton–Schulz iteration.
+    """U Vᵀ of the matrix U S Vᵀ, nearly, by a Newton–Schulz iteration.
 
+    Singular values become 0.68 to 1.21 where they are at least a 600th of their root sum of squares; smaller ones
+    stay smaller.
     Source: Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
     tall = len(matrix) > matrix.shape[1]
@@ -29,9 +34,9 @@ def orthogonalised(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised: for weights [O,I] of linear layers, and [O,I,3,3] of convolutions as O × 9I.
+    """Nesterov's momentum, orthogonalised: for weights [O,I] of linear layers, [O,I,3,3] of convolutions.
 
-    PyTorch's own takes no convolutions, and iterates in bfloat16, ten times as slow as float32 on a CPU.
+    PyTorch's own takes no convolutions, and iterates in bfloat16, which is slow on CPUs.
     """
 
     def __init__(
@@ -39,7 +44,7 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Change every parameter that has a gradient."""
         with torch.no_grad():
             for group in self.param_groups:

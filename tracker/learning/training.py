@@ -24,7 +24,7 @@ from .initial import check_trainable, initial_weights
 from .log import COLUMNS, LOG, read_log, write_log
 from .muon import Muon
 from .recipe import PARTS, Recipe
-from .unrolled import Part, Unrolled
+from .unrolled import Part, Unrolled, one_thread
 from .workers import Workers
 
 LOCK = "training.lock"
@@ -35,8 +35,9 @@ MOMENTS = {"muon": ("momentum",), "adamw": ("exp_avg", "exp_avg_sq")}
 class Training:
     """A tracker in training: the weights, their running average, the optimisers and the step it is at.
 
-    Layers between the first and the last are changed by Muon, all else by AdamW. `whole` is a copy of all that
-    as it was after the last whole step. The gradients are `found_by` this process, or by workers.
+    Muon changes the weight matrices of all layers but the image encoder's first and the mask decoder's last;
+    AdamW changes all else. `whole` is a copy of all that as it was after the last whole step. What the parts of a
+    step say comes `parts_from` this process, or from workers.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -45,7 +46,7 @@ class Training:
         self.seconds = 0.0
         self.rows: list[dict[str, float]] = []
         self.unrolled = Unrolled(recipe, initial_weights(load_config(recipe.config), recipe.seed))
-        self.found_by: Unrolled | Workers = self.unrolled
+        self.parts_from: Unrolled | Workers = self.unrolled
         self.parameters = self.unrolled.parameters
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         rate, decay = recipe.learning_rate, recipe.weight_decay
@@ -68,8 +69,9 @@ class Training:
         """Make one step, and return its row of the log; interrupted, `whole` is as it was before."""
         started = time.perf_counter()
         rate = self.recipe.rate(self.step)
-        parts = self.found_by.parts(self.step)
-        self._descend(parts, rate)
+        parts = self.parts_from.parts(self.step)
+        with one_thread():
+            self._descend(parts, rate)
         self.step += 1
         # The average is over the steps so far, at first, and then over about the last `average_over`.
         keep = min(1 - 1 / self.recipe.average_over, self.step / (self.step + 20))
@@ -162,7 +164,8 @@ def train(
     continues as if it had not been. `stop_at` ends early, at that step. Two `workers` are processes of their own
     that come to the same weights in less time; a script that asks for them keeps its own work below
     `if __name__ == "__main__":`. Raises `ValueError` for a config that does not fit, a checkpoint or a log that
-    cannot be gone on with, or a folder in which another training is running.
+    cannot be gone on with, other `workers`, or a folder in which another training is running; `ChildProcessError`
+    where a worker ended before its time.
     """
     recipe = recipe or Recipe()
     whole_number(workers, "workers", 1, PARTS, "parts of a step")
@@ -203,12 +206,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _working(training: Training, count: int) -> Iterator[None]:
-    """The training has so many workers within."""
+    """The training has so many workers within; one is this process itself."""
     if count == 1:
         yield
         return
-    with Workers(training.unrolled, count) as training.found_by:
-        yield
+    try:
+        with Workers(training.unrolled, count) as training.parts_from:
+            yield
+    finally:
+        training.parts_from = training.unrolled
 
 
 def _advance(training: Training, last: int, folder: Path, save_every: int, show_progress: bool) -> None:

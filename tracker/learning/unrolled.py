@@ -105,7 +105,7 @@ class Unrolled:
                 parameter.copy_(values[name])
 
     def values(self) -> Weights:
-        """What the parameters are, in their own memory."""
+        """The parameters' own arrays, not copied: they change with them."""
         return {name: parameter.detach().numpy() for name, parameter in self.parameters.items()}
 
     def parts(self, step: int) -> list[Part]:
@@ -113,8 +113,8 @@ class Unrolled:
         return [self.part(step, part) for part in range(self.recipe.parts(step))]
 
     def part(self, step: int, part: int) -> Part:
-        """One part of a step, on one thread: so it is the same on every number of cores."""
-        with _one_thread(), _drawn_by(self.recipe.seed, step, part):
+        """One part of a step, on one thread."""
+        with one_thread(), _drawn_by(self.recipe.seed, step, part):
             clips = training_clips(self.recipe, step, part, self.recipe.parts(step))
             frames, masks = map(torch.from_numpy, clips)
             loss, ious = self._follow(frames, masks, step, part)
@@ -150,8 +150,8 @@ class Unrolled:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch computes on one thread within."""
+def one_thread() -> Iterator[None]:
+    """PyTorch computes on one thread within: the same numbers whatever the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,9 +1,12 @@
 """Processes that find the gradients of the parts of a step at the same time."""
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any, Self
 
@@ -13,8 +16,9 @@ from ...weights import Weights
 from .recipe import Recipe
 from .unrolled import Part, Unrolled
 
-_unrolled: Unrolled
-"""Of a worker: its own copy of the tracker."""
+_recipe: Recipe
+_unrolled: Unrolled | None = None
+"""Of a worker: what it trains by, and from its first part on its own copy of the tracker."""
 
 
 class Workers:
@@ -23,8 +27,7 @@ class Workers:
     def __init__(self, unrolled: Unrolled, count: int) -> None:
         self.unrolled = unrolled
         # A process that is forked from one that has threads can wait for them in vain.
-        begins = (unrolled.recipe, unrolled.values())
-        self.pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, begins)
+        self.pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (unrolled.recipe,))
 
     def __enter__(self) -> Self:
         return self
@@ -33,21 +36,45 @@ class Workers:
         self.pool.shutdown(cancel_futures=True)
 
     def parts(self, step: int) -> list[Part]:
-        """All parts of a step, with the parameters as they are now."""
+        """All parts of a step, with the parameters as they are now.
+
+        Raises `ChildProcessError` where a worker has ended, perhaps for want of memory.
+        """
         values, count = self.unrolled.values(), self.unrolled.recipe.parts(step)
-        return list(self.pool.map(_part, [step] * count, range(count), [values] * count))
+        try:
+            with _born_without_interrupts():
+                found = self.pool.map(_part, [step] * count, range(count), [values] * count)
+            return list(found)
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                f"a worker ended at step {step + 1}, perhaps for want of memory; what was saved can be gone on "
+                "with, by one worker too"
+            ) from None
 
 
-def _begin(recipe: Recipe, weights: Weights) -> None:
-    global _unrolled
-    # An interrupt is for the process that writes the checkpoint.
+@contextlib.contextmanager
+def _born_without_interrupts() -> Iterator[None]:
+    """Processes that start within are never interrupted: that is for the one that writes the checkpoint."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(recipe: Recipe) -> None:
+    global _recipe
+    # Where they cannot be born so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _unrolled = Unrolled(recipe, weights)
+    _recipe = recipe
 
 
 def _end_with_parent() -> None:
-    """A process that was killed tells its workers nothing."""
+    """End this worker when its parent has ended, however that was."""
     parent = parent_process()
     assert parent is not None
     parent.join()
@@ -55,5 +82,9 @@ def _end_with_parent() -> None:
 
 
 def _part(step: int, part: int, values: Weights) -> Part:
-    _unrolled.take({name: torch.from_numpy(value) for name, value in values.items()})
+    global _unrolled
+    if _unrolled is None:
+        _unrolled = Unrolled(_recipe, values)
+    else:
+        _unrolled.take({name: torch.from_numpy(value) for name, value in values.items()})
     return _unrolled.part(step, part)

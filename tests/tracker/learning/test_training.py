@@ -43,6 +43,24 @@ def test_training_goes_on_as_if_never_interrupted(tmp_path):
     assert len(losses[0]) == 5
 
 
+def test_muon_changes_the_layers_between_the_first_and_the_last():
+    training = Training(SHORT)
+    groups = {
+        name: {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+        for name, optimiser in training.optimisers.items()
+    }
+    muons = {name for name, parameter in training.parameters.items() if id(parameter) in groups["muon"]}
+    assert {"memory_attention.layers.1.linear1.weight", "image_encoder.coarse.0.weight"} <= muons
+    for part, count in (("image_encoder.", 6), ("mask_decoder.", 5)):
+        layers = {
+            name for name in training.parameters if name.startswith(part) and training.parameters[name].ndim > 1
+        }
+        assert (len(layers), len(layers - muons)) == (count, 1)
+    assert all(name.endswith(".weight") and training.parameters[name].ndim > 1 for name in muons)
+    assert not groups["muon"] & groups["adamw"]
+    assert groups["muon"] | groups["adamw"] == {id(parameter) for parameter in training.parameters.values()}
+
+
 def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     train(tmp_path, SHORT, stop_at=1, show_progress=False)
     before = (tmp_path / CHECKPOINT).read_bytes()
