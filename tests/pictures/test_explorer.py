@@ -168,6 +168,26 @@ def test_bars_are_the_shares(page, tracked):
     assert len(widths) == len(steps[4].memory_frames)
 
 
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_largest_share_is_named_be_it_a_memorys_or_a_pointers(page, tracked, layer):
+    """The last layer of the untrained tracker looks at pointers."""
+    tracker, _, steps = tracked
+    choose(page, "layer", layer)
+    row, column = (int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column"))
+    seen = steps[4]
+    rows = tracker.attention.attention_map(*seen.seen, layer=layer, queries=16 * row + column)[0, 0, 0]
+    memories = 256 * len(seen.memory_frames)
+    parts = {"memory": (seen.memory_frames, rows[:memories]), "pointer": (seen.pointer_frames, rows[memories:])}
+    shares = {
+        f"the {kind} of frame {frame}": part.sum()
+        for kind, (frames, tokens) in parts.items()
+        for frame, part in zip(frames, np.split(tokens, len(frames)), strict=True)
+    }
+    largest = max(shares, key=shares.get)
+    assert ("pointer" in largest) == (layer == 1)
+    assert page.locator("#said").inner_text().endswith(f"is on {largest}.")
+
+
 @pytest.fixture(scope="module")
 def pair(tracked):
     """Two objects of the same clip."""
