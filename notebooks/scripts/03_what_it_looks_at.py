@@ -176,14 +176,14 @@ axes[0].set_ylim(0.7, 1500)
 plt.show()
 for layer in layers:
     print(
-        f"Found: in layer {layer} a query on the target looks at {np.nanmean(on_target[layer]):.0f} tokens, one "
-        f"elsewhere at {np.nanmean(elsewhere[layer]):.0f} (means over the clip's frames)."
+        f"Found: in layer {layer} a query on the target looks at {np.nanmean(on_target[layer]):.1f} tokens, one "
+        f"elsewhere at {np.nanmean(elsewhere[layer]):.1f} (means over the clip's frames)."
     )
 
 # %% [markdown]
 # A low value says that the query found something particular to look at; a high one that much of the memory looks
-# alike to it, or that nothing fits. In the last layer much of it is a pointer, which is but two tokens; how it came to
-# that is told in [notebook 04](04_the_memory_bank.ipynb). Concentration is not yet correctness, so next we ask *where*
+# alike to it, or that nothing fits. In the last layer every query, of the target or not, looks at one token, and that is a
+# pointer's; how it came to that is told in [notebook 04](04_the_memory_bank.ipynb). Concentration is not yet correctness, so next we ask *where*
 # it looks.
 #
 # ## Attention on the object, against its share of area
@@ -191,7 +191,7 @@ for layer in layers:
 # If the target's queries looked at the memory blindly, the share of their attention on the target's cells in
 # memory would be the share of the area that these cells have. So we compare the two. A cell is the target's where
 # more than half of its pixels are; object pointers have no area and are left out, so the share is one of what the
-# memories get. We take the first ten held-out clips, ten frames each, and one point for every clip and frame.
+# memories get, however little that is. We take the first ten held-out clips, ten frames each, and one point for every clip and frame.
 
 # %%
 CLIPS, FRAMES = 10, 10
@@ -205,6 +205,7 @@ cover = (
 )
 target = cover > 0.5
 points = []  # IoU of the mask found, share of area, share of attention in each layer
+on_memories = []  # what memories get of all attention, in each layer
 for step in batch[1:]:
     remembered = np.concatenate([target[number] for number in step.memory_frames], axis=1)
     rows = softmax_rows(step)[..., : remembered.shape[1]]
@@ -215,6 +216,7 @@ for step in batch[1:]:
             own = rows[:, index, looking]
             shares = (own[..., remembered[index]].sum(axis=-1) / own.sum(axis=-1)).mean(axis=-1)
             points.append((scores[index], remembered[index].mean(), *shares))
+            on_memories.append(own.sum(axis=-1).mean(axis=-1))
 points = np.array(points)
 print(
     f"{len(points)} points from {CLIPS} clips; the target covers {points[:, 1].mean():.1%} of the memory on average"
@@ -223,7 +225,8 @@ print(
 ratios = np.nanmean([attention_share(tracker, step, masks) for step in batch[1:]], axis=0)  # [layers, clips]
 for layer in layers:
     print(
-        f"Found: in layer {layer} the target gets {points[:, 2 + layer].mean():.1%} of its own queries' attention, "
+        f"Found: in layer {layer} memories get {np.mean(on_memories, axis=0)[layer]:.1%} of the attention of the target's "
+        f"queries, and of that the target's cells get {points[:, 2 + layer].mean():.1%}, "
         f"{np.nanmean(ratios[layer]):.1f} times its share of area "
         f"(clips from {np.nanmin(ratios[layer]):.1f} to {np.nanmax(ratios[layer]):.1f})."
     )
@@ -237,7 +240,7 @@ for layer, axis in zip(layers, axes, strict=True):
     axis.set_ylim(0, 1.03)
     axis.set_title(f"layer {layer}")
     axis.set_xlabel("target's share of the memory's area")
-axes[0].set_ylabel("share of the attention of the target's queries")
+axes[0].set_ylabel("share of what the target's queries give to memories")
 axes[0].legend(frameon=False, loc="center right")
 figure.colorbar(image, ax=list(axes), label="IoU of the mask found")
 plt.show()
@@ -250,7 +253,8 @@ for layer in layers:
 # %% [markdown]
 # A point above the dashed line is a frame whose target looks at itself in memory more than by chance. The colour
 # is the IoU of the mask found in that frame: are the low points the dark ones? The correlation below the picture
-# says how far attention and success go together here; it does not say which causes which, and the points of one
+# says how far attention and success go together here (in the last layer memories get next to nothing, so it says nothing
+# there); it does not say which causes which, and the points of one
 # clip are not independent of each other. The attention need not be all on the target for a good mask, either: a
 # token of the background next to the target is just as good a witness, since it remembers that the mask ended
 # there.
@@ -378,12 +382,15 @@ print(
 # where they differ does the tracker prefer anything.
 #
 # Known: a query is made of the token at *its own* place, so while the target is hidden, the cells that look ask for the
-# thing in front of it. In this layer that thing fits no pointer, and their share goes to the prompted frame, where it
-# falls on cells of the target all the same, as the pictures above show: this layer looks at the target in the prompted
-# frame, whoever asks. In the first layer, or in another tracker, the prompted frame's share may as well fall, since the
-# recent memories show the thing in front, near the place where it is now. When the target comes back, its cells look
+# thing in front of it. The newest memory shows that thing, near the place where it is now, and takes the share that the
+# prompted frame loses. The last layer does not notice: its queries ask the same pointer, whatever they are. When the target comes back, its cells look
 # like the target again, and the prompted frame is the one that shows it whole and with a mask that is certainly right.
 # Nothing in the attention waits for the object: it is the *looks* that call it back.
+#
+# *And if nothing fits?* Known: the weights sum to one all the same, and SAM 2's code has no key for "nothing". A query to
+# which all keys are alike brings back the mean of the memory. A reasonable explanation why that does little harm: most of a
+# memory is background, so its mean says "not the object", and what is brought back is only added. Whether the object is in
+# sight is for the mask decoder's own score to say.
 #
 # ### After a long absence
 #
@@ -437,6 +444,10 @@ print(
 # how often it does. How often is a matter of many clips: `memory-attention evaluate` tracks two hundred, and
 # [notebook 04](04_the_memory_bank.ipynb) measures what each part of the memory contributes.
 #
+# How SAM 2's own four layers look is not shown here, as its weights are no part of this project; `memory_attention.record`
+# shows it to whoever has them. And weights are no explanation by themselves: what is looked at may bring back little, and
+# every token also passes by the attention. Only taking something away shows whether it was needed.
+#
 # ## Look for yourself
 #
 # The explorer is a page on which you point at a query and see where it looks, in every memory and every layer.
@@ -456,7 +467,7 @@ display(page, include=["text/html"])
 # ## To try
 #
 # 1. Take another clip, `CLIP = 3` for example. Does the prompted frame's share behave as above?
-# 2. Draw the other layer, `layers[0]`, in the pictures of the occlusion. What differs, and why?
+# 2. Draw the other layer, `layers[-1]`, in the pictures of the occlusion. What differs, and why?
 # 3. Which of the pictures would look the same if the target's mask in frame 0 had been empty?
 #
 # <details>
@@ -464,8 +475,8 @@ display(page, include=["text/html"])
 #
 # 1. It depends on what passes in front. Whatever it is, the cells look for what *they* show now; where that was in
 #    the prompted frame too, at about the same place, the share need not fall.
-# 2. `memory_heat` takes the layer. Memories get all of it, as the first layer hardly looks at pointers, and the newest
-#    one more than in the last layer. In a recording of SAM 2 all four layers are worth a look.
+# 2. `memory_heat` takes the layer. Memories get less than a hundredth there, as all queries look at a pointer; the shares
+#    above the pictures say so. In a recording of SAM 2 all four layers are worth a look.
 # 3. None of the masks, of course. But where the tokens look *first* hardly changes: the mask is in the memory's
 #    tokens, mixed with the looks, and a query that asks for looks finds them. What it brings back is then "not the
 #    object", and from there on all that follows is another story.

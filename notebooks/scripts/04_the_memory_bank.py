@@ -29,7 +29,8 @@ BLUE, SKY, ORANGE, GREEN, GREY = "#0072b2", "#56b4e9", "#d55e00", "#009e73", "0.
 # %% [markdown]
 # ## Which frames are chosen
 #
-# Frames on which the user prompted are *conditioning* frames; all others were only tracked. The frame $f$ sees
+# Frames that the user prompted before they were tracked are *conditioning* frames; all others were only tracked. (What a
+# [later correction](../reference/README.md#which-frame-has-which-slot) is, is set apart.) The frame $f$ sees
 #
 # - **all conditioning frames**, at slot 0 (or the nearest few of them, where `max_cond_frames_in_attn` sets a
 #   limit);
@@ -143,7 +144,10 @@ print(
 # memory as they were *before* the memory attention, so what was remembered is not remembered again and again.
 #
 # What does that cost to keep? SAM 2 stores memories in bfloat16, so one of 4096 tokens of 64 channels takes 512 KiB,
-# the seven that a frame sees 3.5 MiB, for every object. A pointer is 256 numbers.
+# the seven that a frame sees 3.5 MiB, for every object. A pointer is 256 numbers. SAM 2's video predictor also keeps a
+# frame's mask, 256 × 256 logits in float32, and drops nothing before the object is removed or all is reset: what has left
+# the slots is looked at no more, but stays, some 0.75 MiB for each object and frame. (The paper, section 4, speaks of queues
+# that drop the oldest.) Here `MemoryBank.forget` drops what no later frame can see.
 #
 # A prompted first frame has nothing to look at. It skips the memory attention, and one learned vector,
 # `no_mem_embed`, is added to each of its tokens: "nothing is remembered yet" ([all
@@ -331,17 +335,16 @@ for layer in layers:
 # right. The spread of the dots says how far one may speak of a rule.
 #
 # In the first layer the target's queries ask memories, and mostly the prompted frame's. In the last one they ask the
-# prompted frame twice, its memory and its pointer, in about equal parts, and no other pointer gets anything. Nothing in
-# the network asks for that, and SAM 2's four layers need not do it. What asking a pointer does is simple. Where all
-# queries ask one and the same pointer, it adds one vector to all of them: it says what is looked for, and memories say
-# where it was.
+# prompted frame's pointer, and nothing else gets anything. Nothing in the network asks for that, and SAM 2's four layers
+# need not do it. What it does is simple. Where all queries ask one and the same pointer, it adds one vector to all of them:
+# it says what is looked for, and the first layer has found where that was.
 #
-# How did it come to that? Known: this tracker's training began with a last layer that looks at pointers first, and with
-# pointers that hold what a memory token of the object holds; and halfway through it one frame in four saw no memory at
-# all, only pointers. Without any of this the same kind of network gave its pointers less than a thousandth of the
-# attention. A reasonable explanation: where memories are seen they say most of what a pointer can, so there is little to
-# be won by asking it. What is not asked from the start is not asked later. That it is asked does not yet make it needed,
-# as will be seen below.
+# How did it come to that? Known: this tracker's training began with pointers that hold what a memory token of the object
+# holds, and beside it a mark that no memory has; with a last layer that looks for this mark; and halfway through it one frame
+# in four saw no memory at all, only pointers. Without any of this the same kind of network gave its pointers less than a
+# thousandth of the attention. And with a last layer that began by looking for what pointers *and* the object's cells in
+# memory hold, it gave them two thirds of its attention at the end, and lost next to nothing without them: where both
+# are asked at once, a memory says most of what a pointer can. Attention is not yet need; what is needed is seen below.
 #
 # ## Fewer memories, and more
 #
@@ -473,7 +476,7 @@ plt.show()
 # %% [markdown]
 # ## Memories without pointers, pointers without memories
 #
-# A memory says which cells were the object, and a pointer what the object is. What does each do by itself? We
+# A memory says which cells were the object, and a pointer is meant to say what the object is. What does each do by itself? We
 # replace the contents of one kind by zeros and keep those of the other. Zeros are not nothing: such a token keeps
 # its position and takes its share of the softmax, but what it brings back is the same for all of them.
 #
@@ -525,10 +528,10 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
     print(f"{name:28s} mean IoU {ious.mean():.3f}   {lost.mean():+.3f} ± {lost.std(ddof=1) / np.sqrt(CLIPS):.3f}")
 
 # %% [markdown]
-# So pointers know much, and little that memories do not know. Alone they find the object in most clips, with no memory
-# that says where it was: far more than a memory of zeros does, and less than memories. Memories without what pointers
-# say lose very little, if more than twice its standard error. And the newest memory alone is not enough: errors are
-# handed on.
+# So each lacks what the other has. Pointers alone find the object in most clips, with no memory that says where it was: far
+# more than a memory of zeros does. Memories alone do about as well, and both together better than either. (One thing more is
+# in these numbers: in training there were frames without memories and never one without pointers, so that memories alone
+# are what this tracker has never seen.) And the newest memory alone is not enough: errors are handed on.
 #
 # For SAM 2 we know of no such figures. What follows from how it is built: a pointer's key has no place, and what
 # it brings back is one vector for whatever looks at it, so pointers alone can at best raise what looks like the
@@ -553,7 +556,8 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
 # ## What training showed it
 #
 # SAM 2 learned all this from short clips. A training sequence has eight frames, with at most three objects; one or
-# two of the frames are prompted, the first always (section 4 and appendix C.2 of the paper). Half of the first
+# two of the frames are prompted, the first always (section 4 and appendix C.2 of the paper's first version; SAM 2.1 saw
+# longer ones too). Half of the first
 # prompts are masks, a quarter are single clicks and a quarter boxes; after a click or a box, more clicks correct
 # what is still wrong.
 #
@@ -572,7 +576,8 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
 #   Believe changes that are several times their standard error.
 # - Everything was switched off in a tracker trained with everything on. A part that is missed at once may still be
 #   spared by a network trained without it; a part that is *not* missed was not needed by these weights on these
-#   clips.
+#   clips. The paper's tables are the other experiment: each of its models was trained without the part, and could make up
+#   for it. Of SAM 2's released weights we know no such table.
 # - The memories share their work. The prompted frame has the right mask and an old picture; the newest has a
 #   picture like the present and a mask that was only found. Each makes up for some of what the other lacks, so
 #   taking away one of several can cost less than its share of the attention suggests.

@@ -72,7 +72,9 @@ def test_the_figures_are_those_of_the_committed_results():
     bundled, unseen = result("tracker"), result("tracker_unseen")
     shown = README.split("<!-- figures: benchmarks/results/tracker.json -->\n")[1]
     assert shown.startswith(tracker_table(bundled, other_seeds(), unseen) + "\n\n")
-    assert f"on {bundled['agreement']:.6%} of all pixels" in " ".join(shown.split())
+    text = " ".join(shown.split())
+    assert f"on {bundled['agreement']:.6%} of all pixels" in text
+    assert f"trained for {int(bundled['made_by']['seconds']) / 60:.0f} minutes on two cores" in text
 
 
 def test_the_seeds_are_of_one_recipe():
@@ -140,7 +142,7 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert figures["iou_without_memory"] <= 0.15
         assert min(figures["attention_share"]) >= 3
         assert max(figures["pointer_share"]) >= 0.05
-        assert figures["pointers_cost"] >= 2 * figures["pointers_cost_error"]
+        assert figures["pointers_cost"] >= max(0.02, 2 * figures["pointers_cost_error"])
         assert figures["hidden_found_empty"] >= 0.70
 
 

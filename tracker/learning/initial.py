@@ -14,10 +14,12 @@ from .photographs import TRAINING
 
 SHARPNESS = 2.0
 LOUDNESS = 2.0
-POINTED = 12.0
-"""How much more than others the last layer's queries look at what is loud in the mask's channels: at pointers."""
 OBJECT = 2.0
 """What the mask's channels of a memory hold where the object is; beside it, its negative."""
+POINTER_SIGNS = np.array([1, 1, -1, -1], np.float32)
+"""Of a pointer's mask channels, `LOUDNESS` times as loud; in a memory all of them have one sign."""
+POINTED = 24.0
+"""Times `LOUDNESS` × `OBJECT` / √(head's width): what pointers, and no memory, get on the last layer's logits."""
 HARDLY_TURNED = 0.11
 """Radians a cell: channels that the rotary encoding turns by no more keep what they hold from cell to cell."""
 RESIDUAL = (
@@ -31,7 +33,7 @@ RESIDUAL = (
 )
 """Layers that begin small, so that what they are added to passes."""
 
-MASK_CHANNELS = 4
+MASK_CHANNELS = len(POINTER_SIGNS)
 CLIPS_TO_LOOK_AT = 16
 
 
@@ -80,8 +82,8 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
     Layers are normal with variance 2 / inputs (He et al., 2015, arXiv:1502.01852), those that end a
     residual branch smaller. Then queries and keys are set to the same whitened appearance, seen on a few
     training frames: at first a token looks at the memory tokens that look like itself, and at pointers to
-    objects that do. Training starts from label propagation, which it has only to refine. Raises `ValueError`
-    for a config that does not fit.
+    objects that do, in the last of several layers at pointers alone. Training starts from label propagation,
+    which it has only to refine. Raises `ValueError` for a config that does not fit.
     """
     check_trainable(config)
     rng = np.random.default_rng(seed)
@@ -103,7 +105,8 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
     """Set, in place, memories to whitened features beside the mask, and queries and keys to the former.
 
     They stand in the channels that are hardly turned, so that a pointer, which is not turned, is found from
-    more places. The last of several layers looks at pointers first: what it is about, after where that is.
+    more places. The last of several layers looks at pointers, whatever a query looks like: the others found what
+    resembles the object, and pointers say which object it is.
     """
     channels, memory = config.memory_attention.d_model, config.memory_attention.memory_dim
     seen = memory - MASK_CHANNELS
@@ -132,9 +135,9 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
         weights[f"{attention}.q_proj.bias"] = -np.float32(SHARPNESS) * basis @ (whitening @ mean)
         weights[f"{attention}.k_proj.weight"] = np.pad(basis, [(0, 0), (0, MASK_CHANNELS)])
         weights[f"{attention}.k_proj.bias"][:] = 0
-        if 0 < layer == layers - 1:
+        if layers > 1 and layer == layers - 1:
             weights[f"{attention}.q_proj.bias"] += np.float32(POINTED) * loud[:, 0]
-            weights[f"{attention}.k_proj.weight"][:, seen:] = loud / np.float32(MASK_CHANNELS)
+            weights[f"{attention}.k_proj.weight"][:, seen:] = loud * POINTER_SIGNS / np.float32(MASK_CHANNELS)
         for branch in ("self_attn.out_proj", "cross_attn_image.out_proj", "linear2"):
             weights[f"{PREFIX}layers.{layer}.{branch}.weight"] *= np.float32(0.3)
 
@@ -142,7 +145,7 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
 def point_by_appearance(
     config: Config, weights: Weights, mean: Float[np.ndarray, " C"], whitening: Float[np.ndarray, "seen C"]
 ) -> None:
-    """Set, in place, a pointer's first token to what a memory token of the object holds, only louder.
+    """Set, in place, a pointer's first token to what a memory token of the object holds, louder and marked.
 
     A pointer is one among hundreds of tokens: made by drawn weights it is looked at by none, and learns nothing.
     """
@@ -159,7 +162,7 @@ def point_by_appearance(
     loud = LOUDNESS * np.eye(len(components), dtype=np.float32)
     last[: len(components), : len(both)] = np.concatenate([loud, -loud], axis=1)
     weights["obj_ptr_proj.1.bias"][:] = 0
-    weights["obj_ptr_proj.1.bias"][seen:memory] = LOUDNESS * OBJECT
+    weights["obj_ptr_proj.1.bias"][seen:memory] = LOUDNESS * OBJECT * POINTER_SIGNS
     if config.memory_bank.proj_tpos_enc_in_obj_ptrs:
         weights["obj_ptr_tpos_proj.weight"] *= np.float32(0.1)
 

@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 from memory_attention.configs import load_config
 from memory_attention.configs.schema import AttentionConfig
 from memory_attention.reference.position import rotary_angles, rotate
-from memory_attention.tracker import initial_weights
-from memory_attention.tracker.evaluation import evaluate
-from memory_attention.tracker.learning.initial import check_trainable, hardly_turned
+from memory_attention.tracker import Tracker, initial_weights
+from memory_attention.tracker.evaluation import evaluate, held_out_clip
+from memory_attention.tracker.learning.initial import (
+    LOUDNESS,
+    OBJECT,
+    POINTER_SIGNS,
+    check_trainable,
+    hardly_turned,
+)
 from memory_attention.tracker.weights import tracker_shapes
 
 CONFIG = load_config("tracker")
@@ -83,16 +89,26 @@ def test_what_can_be_trained_has_weights_to_begin_with(config):
 
 
 def test_a_pointer_is_looked_at_before_training():
-    """Drawn as other layers are, all pointers together got less than their part of the tokens.
-
-    The last of several layers looks at them most of all; where there is but one, it looks at memories.
-    """
+    """The last of several layers looks at nothing else; where there is but one, it looks at memories too."""
     reports = {}
     for layers in (1, 2):
         config = with_network(num_layers=layers)
         reports[layers] = evaluate(config, initial_weights(config, seed=3), "reference", clips=2, frames=4)
         assert reports[layers].attention_share[0] > 2
-    assert reports[2].pointer_share[-1] > 0.5 > reports[1].pointer_share[-1]
+    assert reports[2].pointer_share[-1] > 0.95
+    assert 0.02 < reports[1].pointer_share[-1] < 0.5
+
+
+def test_no_memory_is_marked_as_pointers_are():
+    """The channel that the last layer looks for is empty in a memory, wherever its object is."""
+    tracker = Tracker(CONFIG, initial_weights(CONFIG, seed=4), "reference")
+    clip = held_out_clip(0, frames=3)
+    *_, step = tracker.follow(clip.frames, clip.masks[0, :1])
+    marks = (step.seen.memory[:, 0, -len(POINTER_SIGNS) :] * POINTER_SIGNS).mean(axis=-1)
+    pointers = step.seen.num_obj_ptr_tokens
+    # A pointer is two tokens here, of which the first is marked.
+    np.testing.assert_allclose(marks[-pointers::2], LOUDNESS * OBJECT, rtol=0.5)
+    assert np.abs(marks[:-pointers]).max() < 0.25 * LOUDNESS * OBJECT
 
 
 @given(
