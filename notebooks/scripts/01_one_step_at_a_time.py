@@ -307,7 +307,9 @@ print(f"those of this layer at {with_root:.0f} of 256, and at {without:.1f} with
 #
 # A query has one softmax row, and so one mean: it cannot bring back what stands here and, apart from it, what
 # stands there. With $H$ heads the channels are cut into $H$ parts, each with its own row, and $W_o$ puts the parts
-# together. It costs no more, since each head is as much narrower. SAM 2 has **one** head of 256 channels here, and
+# together. The products cost no more, since each head is as much narrower; only there are $H$ tables of softmax weights
+# in place of one. Each head is turned by frequencies of its own width: eight heads of 32 channels would have 8 for $x$ and 8
+# for $y$, the same in all heads, in place of 64 and 64 over nearly the same range. SAM 2 has **one** head of 256 channels here, and
 # several in its other parts: in the mask decoder eight, of 32 channels (16 between tokens and image), in the image
 # encoder one to sixteen, each 56 to 96 wide depending on the model. (Why one, its paper does not say. One wide head is
 # what lets memories of 64 channels be averaged before they are projected, at less cost: [notebook
@@ -356,6 +358,10 @@ print(f"{len(set(favourites))} different ones, where one head had to be content 
 # token by itself what the memory holds for it, and from the second layer on self-attention is where a token hears
 # what the others were told: a few tokens that are sure of the object can tell the rest of it. (SAM 2's paper gives no
 # reason for the order.)
+#
+# *And without it?* Known: the paper has no such run; beside two cross-attentions, a third self-attention did worse than
+# two (table 10e of its first version). A reasonable explanation: each token would still get its own answer from the memory,
+# but one with an unclear answer could not ask the others any more.
 #
 # `attention_map` gives the softmax rows of the queries one asks for, drawn here over the frame, all on one scale.
 
@@ -489,7 +495,8 @@ print(f"the last norm brings all to one length, {medians[-1]:.1f}.")
 
 # %% [markdown]
 # What comes out has the shape of what went in, and takes its place: SAM 2's mask decoder makes the mask of it,
-# together with finer features that come straight from the image encoder and have looked at nothing. The layers
+# together with finer features that come straight from the image encoder and have looked at nothing. (On a tracked frame its prompt is empty: a point
+# labelled "no point", and a learned vector for "no mask".) The layers
 # differ in their weights only. The later ones ask with what the earlier ones brought back.
 #
 # And the flag once more, for the whole: `compare` gives the error of every step of all four layers, and the bound

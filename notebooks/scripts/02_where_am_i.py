@@ -156,6 +156,25 @@ print(
 # of functions of the offset is a function of the offset. In two dimensions (the *axial* form) half of the pairs
 # turn with $x$ and half with $y$, so the score depends on $(\Delta x, \Delta y)$.
 #
+# By hand: on a grid of 2 × 2, a head of four channels has one pair that turns by $x$ radians and one that turns by $y$. Let
+# every query and every key be $(1, 0, 1, 0)$:
+#
+# | $(x, y)$ | turned |
+# | --- | --- |
+# | (0, 0) | (1, 0, 1, 0) |
+# | (1, 0) | (0.54, 0.84, 1, 0) |
+# | (0, 1) | (1, 0, 0.54, 0.84) |
+# | (1, 1) | (0.54, 0.84, 0.54, 0.84) |
+#
+# A step to the right scores $0.54 + 1$ in the upper row and $0.54 + (0.54^2 + 0.84^2)$ in the lower one, 1.54 both times.
+# In general it is $\cos \Delta x + \cos \Delta y$: 2 at the place itself, 1.54 a step away, 1.08 on the diagonal.
+#
+# SAM 2's code writes a pair as a complex number and its turn as a product, $(a + ib)\,e^{i\varphi}$: the same formula. (It
+# goes to float32 for that, and what exports or compiles a network often knows no complex numbers: here they are written
+# out.) It pairs neighbouring channels, $2i$ and $2i + 1$; other programs pair $i$ with $i + d/2$. Weights go from one to the
+# other only with the rows of `q_proj` and `k_proj`, and their biases, put in the other order: left as they are they load,
+# and the results are wrong.
+#
 # The turn comes *after* the projections, so this holds for whatever $q$ and $k$ they give.
 #
 # We check this numerically. All queries have one content, all keys another; only their places differ. For each
@@ -211,6 +230,11 @@ plt.show()
 # one, of contents that know their place: it is *not* a function of the offset alone. The queries have no sine of
 # their own there, but the tenth that was added at the input.
 #
+# *Is one not enough?* Known: the paper always has the added encodings, and tried the rotation on top of them. Without
+# rotation SA-V val falls from 68.3 to 67.1 and LVOSv2 from 71.6 to 70.3 (section 8.2.2 and table 11 of its first version);
+# rotation alone it does not report. A reasonable explanation: rotation knows offsets only, and the sine lets content go
+# with a place in the image.
+#
 # How fast does a pair turn? The frequencies fall geometrically, $\theta_j = 10000^{-4j/d}$, from one radian a cell
 # downwards. A pair whose full turn takes far more cells than the grid has hardly turns at all: such channels
 # compare content with content, and only the fast ones know much about place.
@@ -245,7 +269,7 @@ print(
 # No weight depends on the grid: the projections work on the channels of single tokens, and angles and sines are
 # computed. So with frames of 32 × 32 tokens the same weights fit. SAM 2 makes its table anew whenever the number of
 # queries is not that of the table it has, and takes the grid to be a square, as it is told the number of tokens
-# alone; its own training config says `feat_sizes: [32, 32]` and has frames of 64 × 64. Here `grid` is an argument,
+# alone; the training config that it was published with said `feat_sizes: [32, 32]` for frames of 64 × 64. Here `grid` is an argument,
 # so that an oblong one can be told. That the weights fit does not mean that they do as well: see the first question
 # below, under "To try".
 #

@@ -60,7 +60,9 @@ print(f"Found: three orders, {len({float(result) for result in sums.values()})} 
 # %% [markdown]
 # None of the three is wrong. A matrix product on another processor, with another number of threads, or in tiles,
 # sums in another order too, so two sound programs will not agree to the last bit, and a test that asks for it
-# would be testing the order of a sum. What can be asked is that each is close to the *truth*.
+# would be testing the order of a sum. What can be asked is that each is close to the *truth*. (PyTorch's own kernels for one
+# and the same attention are such programs: `math` makes the whole table; `efficient` and `flash` go in tiles, of other
+# sizes, and correct running sums.)
 #
 # The truth here is **the reference in float64**: the program that is simple enough to be checked by reading, in a
 # precision so high that its own rounding does not matter. There is one point of care. When a backend is tested in
@@ -91,6 +93,17 @@ for dtype, allowed in BOUNDS.items():
 # the attention's kernel. SAM 2's video predictor also *stores* memories in bfloat16. The reason is not said; a memory
 # then takes two bytes a number, half a megabyte at 64 × 64 tokens of 64 channels, and in mixed precision it would be
 # rounded on its way into the projections anyway.
+#
+# *Does it add up from frame to frame?* Known: a memory is made of the image encoder's features, not of features that
+# remember, so one frame's rounding reaches the next only through its mask and its pointer. A reasonable explanation why it
+# hardly grows: away from its edge a mask's probabilities are zero or one whatever the last digits of the logits, and the
+# prompted frame carries no error of tracking. Where a decision is close (which of three masks, in sight or not) rounding can
+# tip it, and two runs then differ by more than rounding. It is not measured here.
+#
+# *And TF32?* NVIDIA's GPUs since Ampere can multiply float32 matrices with factors rounded to eleven significant bits, as many
+# as float16 has; sums stay in float32. PyTorch has that off for matrix products
+# (`torch.backends.cuda.matmul.allow_tf32`), and SAM 2's `benchmark.py` turns it on. Right code then fails a comparison in
+# float32: compare with it off.
 #
 # `trace` gives the result of every step by name, in both backends. So the error can be watched as it goes through
 # the network. This is the small config `tiny`, one layer with two heads, on a grid of 6 × 8 with two memory frames

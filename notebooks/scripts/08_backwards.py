@@ -312,6 +312,10 @@ print(f"without the way past {through[-1] / through[0]:.0e} of it would arrive."
 # the prompt, which nothing computed, and an absence, which puts a constant in place of the mask and `no_obj_ptr` in
 # place of the pointer.
 #
+# *And if memories were detached?* A frame's numbers could be dropped once its loss is done. But the memory encoder,
+# `obj_ptr_proj`, `no_obj_ptr` and `no_obj_embed_spatial` would learn nothing: the loss on their own frame does not depend
+# on them, only that on later frames does. To cut after some frames would lie between; SAM 2 keeps clips short instead.
+#
 # Below it is checked on the small config `tiny`, in float64: each of the inputs and parameters against the slope
 # along a random direction, and against PyTorch's autograd of the *other* backend, which knows nothing of these
 # formulas.
@@ -602,15 +606,19 @@ print(
 # queries and keys of like looks to move together, since there the marked value was; and so the attention came by
 # itself. This is in small what happens when SAM 2 is trained.
 #
-# In large, by its paper (section 4 and appendix C.2): a clip has 8 frames, with three objects at most. One or two
+# In large, by its paper (section 4 and appendix C.2 of its first version; SAM 2.1 saw longer clips too): a clip has 8 frames, with three objects at most. One or two
 # frames are prompted, the first always; the prompt is the true mask with a chance of a half, a click or a box with one
 # of a quarter each, and clicks that correct errors may follow. The loss counts the masks, their predicted quality, and
 # whether the object is there. Half of the clips are played backwards.
 #
-# Videos in use have hundreds of frames. The paper calls 8 a balance of speed and accuracy; every frame's numbers have to be kept for the way back. And 8 is just what a bank shows: the last frame of a
-# clip sees one prompted frame and six recent ones, which are all that there were. An older prompted frame the network
-# never met, and that is the paper's reason for giving prompted frames no age ([which frame has which
+# Videos in use have hundreds of frames. The paper calls 8 a balance of speed and accuracy; every frame's numbers have to be
+# kept for the way back. And 8 is just what a bank shows: the last frame of a clip sees one prompted frame and six recent
+# ones, which are all that there were. An older prompted frame the network never met: that, and that prompted frames are
+# rarer, is the paper's reason for giving them no age ([which frame has which
 # slot](../reference/README.md#which-frame-has-which-slot)).
+#
+# How small may it be? This one has 3,120 parameters, and memory matters to it; how far down one can go was not tried. The
+# tracker of the other notebooks has 125,440 in its memory attention, for images of 128 × 128.
 #
 # ## To try
 #
