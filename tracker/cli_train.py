@@ -38,8 +38,9 @@ def train(
     command = shlex.join(("memory-attention", *words))
     try:
         weights = run_training(output, recipe, command, workers=workers)
-    except (KeyboardInterrupt, SystemExit, ChildProcessError):
-        again = f"{command} --workers {workers} --output {shlex.quote(str(output))}"
+    except (KeyboardInterrupt, SystemExit, ChildProcessError) as error:
+        count = 1 if isinstance(error, ChildProcessError) else workers
+        again = f"{command} --workers {count} --output {shlex.quote(str(output))}"
         stderr.print(f"stopped{_saved(output / LOG, recipe.steps)}; to go on: {again}", soft_wrap=True)
         raise
     rows = read_log(output / LOG)

@@ -269,7 +269,8 @@ print(
 # No weight depends on the grid: the projections work on the channels of single tokens, and angles and sines are
 # computed. So with frames of 32 × 32 tokens the same weights fit. SAM 2 makes its table anew whenever the number of
 # queries is not that of the table it has, and takes the grid to be a square, as it is told the number of tokens
-# alone; the training config that it was published with said `feat_sizes: [32, 32]` for frames of 64 × 64. Here `grid` is an argument,
+# alone; the first training config that was published said `feat_sizes: [32, 32]` for frames of 64 × 64 (the newest says
+# 64). Here `grid` is an argument,
 # so that an oblong one can be told. That the weights fit does not mean that they do as well: see the first question
 # below, under "To try".
 #
@@ -377,8 +378,9 @@ plt.show()
 # rounding. In the right pair it does (listed first, the token falls on the corner cell, where a turn is no turn,
 # so that the third picture equals the first; listed last, it falls on another cell): whatever the tracker had
 # learned about this pointer would change its meaning with every frame that joins the list. What the tracker loses
-# by this we measure below. It need not be anything: where a query gives all its attention to one pointer, turning it
-# changes by how much it wins, and not what is brought back.
+# by this we measure below. With these weights it can hardly be anything: the first layer hardly looks at pointers, and the
+# last one looks at a single token, the first one of the prompted frame's pointer. That is listed first, on the corner cell,
+# so it is not turned in either case. The row says nothing of a tracker that looks at other pointers.
 #
 # ## What breaks when each is switched off
 #

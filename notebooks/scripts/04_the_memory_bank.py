@@ -343,7 +343,7 @@ for layer in layers:
 # holds, and beside it a mark that no memory has; with a last layer that looks for this mark; and halfway through it one frame
 # in four saw no memory at all, only pointers. Without any of this the same kind of network gave its pointers less than a
 # thousandth of the attention. And with a last layer that began by looking for what pointers *and* the object's cells in
-# memory hold, it gave them two thirds of its attention at the end, and lost next to nothing without them: where both
+# memory hold, it gave them some 60% of its attention at the end, and lost next to nothing without them: where both
 # are asked at once, a memory says most of what a pointer can. Attention is not yet need; what is needed is seen below.
 #
 # ## Fewer memories, and more

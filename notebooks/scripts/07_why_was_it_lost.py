@@ -196,9 +196,10 @@ figure.suptitle(f"layer {layer}; blue: the cells that look; orange: the mask as 
 show_as_jpeg(figure)
 
 # %% [markdown]
-# In the pictures one cell is all of the object that is left in sight beside its cover. Before and after, it looks at the
-# object in the prompted frame; while it is lost, at the edge of the *cover* in the frame before, which lay where the cell is.
-# What such a cell holds is half object and half edge, and the edge won.
+# In these four frames a single cell looks, the fullest one, at the edge of the cover. Before and after, the object fills more
+# than half of it, and it looks mostly at the object in the prompted frame. In the lost frames the object fills less than a
+# fifth of it, and it looks at the edge of the *cover* in the frame before, about where the cell is: that is what the cell
+# mostly shows.
 #
 # Is it a failure of *looking* or of *what was there to be seen*? Count, for the queries on the true object, how much of
 # their attention falls on cells that showed the true object, and how much on cells whose memory says "object". Where the
@@ -244,7 +245,8 @@ print(f"Found: it is a failure of {verdict}.")
 # %% [markdown]
 # What does the verdict mean? A failure of *looking*: the object did not look like itself, or not at the place where its
 # queries are, and they settled on cells that look as it does now, its cover or the background. The memories of good
-# frames are there and do not help. What would help is a memory of its new looks, which is what a later prompt gives. A
+# frames are there and do not help. What could help is a memory of its new looks, which is what a later prompt gives if enough
+# of it is in sight there. A
 # failure of *what was remembered*: the object was recognised, and its cells are marked as background. Then the loss
 # feeds on itself, and it helps to see fewer memories of lost frames, or none. The pictures above tell the two apart
 # too: bright on the object without an orange outline around it is the second, bright elsewhere is the first. A failure of
@@ -281,8 +283,8 @@ print(f"Found: it is a failure of {verdict}.")
 # B). Others work on the memory: SAMURAI (arXiv:2411.11922) predicts motion and admits memories by scores, SAM2Long (arXiv:2410.16268) follows several candidates and keeps the best, DAM4SAM
 # (arXiv:2411.17576) keeps a memory of its own for distractors. With SAM 2 as it is, a prompt on a later frame is what is
 # left: it makes a memory in which the right one is marked, near the place where the two are now. (At slot 0, where it stays,
-# with `add_all_frames_to_correct_as_cond`; in SAM 2's video predictor that is off for a frame that was already tracked, and
-# [the correction has an age](../reference/README.md#which-frame-has-which-slot).)
+# if the frame was not tracked yet, or with `add_all_frames_to_correct_as_cond`, which is off by default; else [the
+# correction has an age](../reference/README.md#which-frame-has-which-slot), and is lost if tracking starts at it or before.)
 #
 # ## What would have changed it?
 #
@@ -383,7 +385,8 @@ for name, values in results.items():
 
 # %% [markdown]
 # The corrected frame is counted as not lost, since it was given. So where one is still lost after the correction, it is a
-# frame behind it: a correction is no cure by itself. What it changes is small at first. The next frame sees one right
+# frame behind it: a correction is no cure by itself. Here both other frames stay lost, and the rest is found no better, as
+# hardly any of the object is in sight in the corrected frame. What it changes is small at first. The next frame sees one right
 # memory, at slot 0, in place of a wrong one at the newest slot, and one right pointer; all else is as it was. If the
 # object looks in that frame like neither prompt, or hardly any of it is in sight, there is still nothing for its queries
 # to find. The curves say how long that lasts here, and the first question under "To try" whether a later correction

@@ -88,6 +88,11 @@ def shown_layer(page):
     return int(page.locator("input[name=layer]:checked + *").inner_text())
 
 
+def asked(page):
+    """Row and column of the query that is shown."""
+    return [int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column")]
+
+
 def check_heat(page, tracked, frame, layer, kind, row, column, index=0):
     """Every drawn token has the colour of its value, up to the rounding of the colour scale."""
     tracker, _, steps = tracked
@@ -134,8 +139,7 @@ def test_the_heat_is_the_attention_map(page, tracked, kind, layer, index, frame)
     box = page.locator("#now").bounding_box()
     for row, column in ((0, 0), (3, 12), (15, 15)):
         page.mouse.move(box["x"] + (column + 0.5) * box["width"] / 16, box["y"] + (row + 0.5) * box["height"] / 16)
-        assert page.locator("#now").get_attribute("data-row") == str(row)
-        assert page.locator("#now").get_attribute("data-column") == str(column)
+        assert asked(page) == [row, column]
         check_heat(page, tracked, frame, layer, kind, row, column)
 
 
@@ -160,9 +164,10 @@ def test_by_keyboard_alone(page, tracked):
 def test_bars_are_the_shares(page, tracked):
     tracker, _, steps = tracked
     widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
-    query = 16 * int(page.locator("#now").get_attribute("data-row"))
-    query += int(page.locator("#now").get_attribute("data-column"))
-    rows = tracker.attention.attention_map(*steps[4].seen, layer=shown_layer(page), queries=query)[0, 0, 0]
+    row, column = asked(page)
+    rows = tracker.attention.attention_map(*steps[4].seen, layer=shown_layer(page), queries=16 * row + column)[
+        0, 0, 0
+    ]
     shares = rows[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
     np.testing.assert_allclose(np.array(widths) / 100, shares, atol=1e-4)
     assert len(widths) == len(steps[4].memory_frames)
@@ -173,17 +178,12 @@ def test_the_largest_share_is_named_be_it_a_memorys_or_a_pointers(page, tracked,
     """The last layer of the untrained tracker looks at pointers."""
     tracker, _, steps = tracked
     choose(page, "layer", layer)
-    row, column = (int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column"))
-    seen = steps[4]
-    rows = tracker.attention.attention_map(*seen.seen, layer=layer, queries=16 * row + column)[0, 0, 0]
-    memories = 256 * len(seen.memory_frames)
-    parts = {"memory": (seen.memory_frames, rows[:memories]), "pointer": (seen.pointer_frames, rows[memories:])}
-    shares = {
-        f"the {kind} of frame {frame}": part.sum()
-        for kind, (frames, tokens) in parts.items()
-        for frame, part in zip(frames, np.split(tokens, len(frames)), strict=True)
-    }
-    largest = max(shares, key=shares.get)
+    row, column = asked(page)
+    rows = tracker.attention.attention_map(*steps[4].seen, layer=layer, queries=16 * row + column)[0, 0, 0]
+    lengths = {f"the memory of frame {frame}": 256 for frame in steps[4].memory_frames}
+    lengths |= {f"the pointer of frame {frame}": 2 for frame in steps[4].pointer_frames}
+    shares = np.add.reduceat(rows, np.cumsum([0, *lengths.values()])[:-1])
+    largest = list(lengths)[shares.argmax()]
     assert ("pointer" in largest) == (layer == 1)
     assert page.locator("#said").inner_text().endswith(f"is on {largest}.")
 
@@ -209,7 +209,7 @@ def test_every_object_can_be_asked(pair, browser, tmp_path):
     box = page.locator("#now").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(256 / 112, rel=0.01)
     # The page starts on the first object.
-    row, column = (int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column"))
+    row, column = asked(page)
     assert clip.masks[4, 0].reshape(16, 8, 16, 8)[row, :, column].any()
     for index in (0, 1):
         choose(page, "object", index)
@@ -246,14 +246,13 @@ def test_only_recorded_queries_can_be_asked(browser, tmp_path):
     assert captions == ["memory 1,", "memory 2,"]
     box = page.locator("#now").bounding_box()
     page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.95 * box["height"])
-    place = [page.locator("#now").get_attribute(f"data-{name}") for name in ("row", "column")]
-    assert place == ["3", "4"]
+    assert asked(page) == [3, 4]
     widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
     np.testing.assert_allclose(widths, 100 * rows[0, 2, :48].reshape(2, 24).sum(axis=1), rtol=1e-4)
     page.keyboard.press("ArrowUp")
-    assert page.locator("#now").get_attribute("data-row") == "1"
+    assert asked(page)[0] == 1
     page.keyboard.press("ArrowRight")
-    assert page.locator("#now").get_attribute("data-row") == "3"
+    assert asked(page)[0] == 3
     page.close()
 
 

@@ -113,6 +113,14 @@ def weights_of_a_layer():
     return table(["Weight", "Shape", "Numbers, with biases"], rows)
 
 
+def all_layers():
+    config = config_of("sam2.1_hiera_t").memory_attention
+    counts = {name: np.prod(shape) for name, shape in ma.parameter_shapes(config_of("sam2.1_hiera_t")).items()}
+    layer = sum(count for name, count in counts.items() if name.startswith("memory_attention.layers.0."))
+    norm = sum(count for name, count in counts.items() if name.startswith("memory_attention.norm."))
+    return f"last norm: {config.num_layers} · {layer:,} + {norm:,} = {sum(counts.values()):,}."
+
+
 def frames():
     """Which frame is seen as what by one frame; frames in a row that are seen as pointers alone are one line."""
     config = config_of("sam2.1_hiera_t")
@@ -142,6 +150,20 @@ def frames():
     return table(header, rows)
 
 
+def early_frames():
+    """What the second frame sees, and from which frames on everything is full."""
+    config = config_of("sam2.1_hiera_t")
+    tokens, pointer = np.prod(config.grid), config.num_pointer_tokens
+    bank = config.memory_bank
+    most = (bank.num_maskmem, bank.max_obj_ptrs_in_encoder)
+    full = [next(f for f in range(1, 99) if len(seen(config, f)[kind]) == most[kind]) for kind in (0, 1)]
+    assert [[frame for frame, _ in kind] for kind in seen(config, 1)] == [[0], [0]]
+    return (
+        f"Frame 1 sees frame 0 alone: {tokens} + {pointer} = {tokens + pointer} tokens. "
+        f"All memories are seen from frame {full[0]} on, all pointers from frame {full[1]} on."
+    )
+
+
 def order_of_tokens():
     memories, pointers = map(list, map(dict, seen(config_of("sam2.1_hiera_t"), FRAME)))
     return (
@@ -150,9 +172,18 @@ def order_of_tokens():
     )
 
 
-@pytest.mark.parametrize("made", [reading_order, sizes, encodings, weights_of_a_layer, frames])
+TABLES = (reading_order, sizes, encodings, weights_of_a_layer, frames)
+SENTENCES = (all_layers, early_frames, order_of_tokens)
+
+
+@pytest.mark.parametrize("made", TABLES)
 def test_the_tables_are_those_of_configs_and_rules(made):
     assert made() in PAGE
+
+
+@pytest.mark.parametrize("made", SENTENCES)
+def test_the_sentences_are_those_of_configs_and_rules(made):
+    assert made() in " ".join(PAGE.split())
 
 
 def test_where_encodings_are_added_is_set_as_in_every_model():
@@ -161,10 +192,6 @@ def test_where_encodings_are_added_is_set_as_in_every_model():
     for name, value, _ in rows:
         nodes = [network if hasattr(network, *code_in(name)) else network.layer for network in networks]
         assert {str(getattr(node, *code_in(name))).lower() for node in nodes} == {value}, name
-
-
-def test_the_order_of_the_tokens():
-    assert order_of_tokens() in " ".join(PAGE.split())
 
 
 def test_every_step_is_there_once():
@@ -196,10 +223,10 @@ def test_what_sam_2_1_changed_is_all_that_it_changed():
 
 
 def test_no_figure_stands_outside_what_is_checked():
-    """Beside the generated tables: those of names, of papers and of shapes, which have their own tests."""
+    """Beside what is generated: those of names, of papers and of shapes, which have their own tests."""
     text = " ".join(PAGE.split())
     text = text.replace("0.1 · curr_pos", "").replace(f"frame {FRAME}", "")
-    for made in (reading_order, sizes, encodings, weights_of_a_layer, frames, order_of_tokens):
+    for made in TABLES + SENTENCES:
         text = text.replace(" ".join(made().split()), "")
     code = r"```.*?```|`[^`]*`|\]\([^)]*\)"
     names = r"SAM [23](\.[01])?|arXiv:\S+|[12]-D|section 4|frame 0|\| \[[\d, ]+\] \|"

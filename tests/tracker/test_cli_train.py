@@ -108,3 +108,20 @@ def test_interrupted_by_hand(capfd, small, monkeypatch):
         status, _, err = run(capfd, *small)
     assert status == 130
     check_goes_on(capfd, err, small[2])
+
+
+def test_a_worker_that_ended_is_told_with_how_to_go_on(capfd, small, monkeypatch):
+    """By one worker, as two may have been too many."""
+    advance = training.Training.advance
+
+    def once(self):
+        advance(self)
+        raise ChildProcessError("a worker ended")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Training, "advance", once)
+        status, _, err = run(capfd, *small)
+    assert status == 2
+    assert "a worker ended" in err
+    assert " --workers 1 " in err
+    check_goes_on(capfd, err, small[2])

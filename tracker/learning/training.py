@@ -164,8 +164,8 @@ def train(
     continues as if it had not been. `stop_at` ends early, at that step. Two `workers` are processes of their own
     that come to the same weights in less time; a script that asks for them keeps its own work below
     `if __name__ == "__main__":`. Raises `ValueError` for a config that does not fit, a checkpoint or a log that
-    cannot be gone on with, other `workers`, or a folder in which another training is running; `ChildProcessError`
-    where a worker ended before its time.
+    cannot be gone on with, a number of `workers` that is not 1 or 2 (`TypeError` if it is no whole number), or a
+    folder in which another training is running; `ChildProcessError` where a worker ended before its time.
     """
     recipe = recipe or Recipe()
     whole_number(workers, "workers", 1, PARTS, "parts of a step")
