@@ -93,6 +93,12 @@ def asked(page):
     return [int(page.locator("#now").get_attribute(f"data-{name}")) for name in ("row", "column")]
 
 
+def row_asked(page, tracker, step):
+    """The softmax row of the query and layer that are shown."""
+    row, column = asked(page)
+    return tracker.attention.attention_map(*step.seen, layer=shown_layer(page), queries=16 * row + column)[0, 0, 0]
+
+
 def check_heat(page, tracked, frame, layer, kind, row, column, index=0):
     """Every drawn token has the colour of its value, up to the rounding of the colour scale."""
     tracker, _, steps = tracked
@@ -164,11 +170,7 @@ def test_by_keyboard_alone(page, tracked):
 def test_bars_are_the_shares(page, tracked):
     tracker, _, steps = tracked
     widths = page.eval_on_selector_all(".share i", "all => all.map(i => parseFloat(i.style.width))")
-    row, column = asked(page)
-    rows = tracker.attention.attention_map(*steps[4].seen, layer=shown_layer(page), queries=16 * row + column)[
-        0, 0, 0
-    ]
-    shares = rows[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
+    shares = row_asked(page, tracker, steps[4])[: 256 * len(widths)].reshape(-1, 256).sum(axis=1)
     np.testing.assert_allclose(np.array(widths) / 100, shares, atol=1e-4)
     assert len(widths) == len(steps[4].memory_frames)
 
@@ -178,11 +180,9 @@ def test_the_largest_share_is_named_be_it_a_memorys_or_a_pointers(page, tracked,
     """The last layer of the untrained tracker looks at pointers."""
     tracker, _, steps = tracked
     choose(page, "layer", layer)
-    row, column = asked(page)
-    rows = tracker.attention.attention_map(*steps[4].seen, layer=layer, queries=16 * row + column)[0, 0, 0]
     lengths = {f"the memory of frame {frame}": 256 for frame in steps[4].memory_frames}
     lengths |= {f"the pointer of frame {frame}": 2 for frame in steps[4].pointer_frames}
-    shares = np.add.reduceat(rows, np.cumsum([0, *lengths.values()])[:-1])
+    shares = np.add.reduceat(row_asked(page, tracker, steps[4]), np.cumsum([0, *lengths.values()])[:-1])
     largest = list(lengths)[shares.argmax()]
     assert ("pointer" in largest) == (layer == 1)
     assert page.locator("#said").inner_text().endswith(f"is on {largest}.")

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context, parent_process
 from typing import Any, Self
 
@@ -16,9 +17,8 @@ from ...weights import Weights
 from .recipe import Recipe
 from .unrolled import Part, Unrolled
 
-_recipe: Recipe
 _unrolled: Unrolled | None = None
-"""Of a worker: what it trains by, and from its first part on its own copy of the tracker."""
+"""Of a worker, from its first part on: its own copy of the tracker."""
 
 
 class Workers:
@@ -27,7 +27,7 @@ class Workers:
     def __init__(self, unrolled: Unrolled, count: int) -> None:
         self.unrolled = unrolled
         # A process that is forked from one that has threads can wait for them in vain.
-        self.pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (unrolled.recipe,))
+        self.pool = ProcessPoolExecutor(count, get_context("spawn"), _begin)
 
     def __enter__(self) -> Self:
         return self
@@ -40,10 +40,10 @@ class Workers:
 
         Raises `ChildProcessError` where a worker has ended, perhaps for want of memory.
         """
-        values, count = self.unrolled.values(), self.unrolled.recipe.parts(step)
+        recipe, values = self.unrolled.recipe, self.unrolled.values()
         try:
             with _born_without_interrupts():
-                found = self.pool.map(_part, [step] * count, range(count), [values] * count)
+                found = self.pool.map(partial(_part, recipe, values, step), range(recipe.parts(step)))
             return list(found)
         except BrokenProcessPool:
             raise ChildProcessError(
@@ -65,12 +65,10 @@ def _born_without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(recipe: Recipe) -> None:
-    global _recipe
+def _begin() -> None:
     # Where they cannot be born so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _recipe = recipe
 
 
 def _end_with_parent() -> None:
@@ -81,10 +79,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _part(step: int, part: int, values: Weights) -> Part:
+def _part(recipe: Recipe, values: Weights, step: int, part: int) -> Part:
     global _unrolled
     if _unrolled is None:
-        _unrolled = Unrolled(_recipe, values)
+        _unrolled = Unrolled(recipe, values)
     else:
         _unrolled.take({name: torch.from_numpy(value) for name, value in values.items()})
     return _unrolled.part(step, part)
