@@ -495,9 +495,9 @@ print(f"the last norm brings all to one length, {medians[-1]:.1f}.")
 
 # %% [markdown]
 # What comes out has the shape of what went in, and takes its place: SAM 2's mask decoder makes the mask of it,
-# together with finer features that come straight from the image encoder and have looked at nothing. (On a tracked frame its prompt is empty: a point
-# labelled "no point", and a learned vector for "no mask".) The layers
-# differ in their weights only. The later ones ask with what the earlier ones brought back.
+# together with finer features that come straight from the image encoder and have looked at nothing. (On a tracked
+# frame its prompt is empty: a point labelled "no point", and a learned vector for "no mask".) The layers differ in
+# their weights only. The later ones ask with what the earlier ones brought back.
 #
 # And the flag once more, for the whole: `compare` gives the error of every step of all four layers, and the bound
 # that float32 is allowed. The two backends share no arithmetic; that they agree to a few units of float32's last

@@ -22,7 +22,7 @@ from matplotlib.colors import PowerNorm
 from memory_attention.pictures.attention import draw_attention
 from memory_attention.pictures.explorer import explore
 from memory_attention.tracker import Tracker, read_tracker
-from memory_attention.tracker.evaluation import attention_share, held_out_clip, iou
+from memory_attention.tracker.evaluation import attention_shares, held_out_clip, iou
 from memory_attention.tracker.plots import layer_on_memory, object_cells
 from memory_attention.tracker.recorded import record_steps
 
@@ -182,16 +182,17 @@ for layer in layers:
 
 # %% [markdown]
 # A low value says that the query found something particular to look at; a high one that much of the memory looks
-# alike to it, or that nothing fits. In the last layer every query, of the target or not, looks at one token, and that is a
-# pointer's; how it came to that is told in [notebook 04](04_the_memory_bank.ipynb). Concentration is not yet correctness, so next we ask *where*
-# it looks.
+# alike to it, or that nothing fits. In the last layer every query, of the target or not, looks at one token, and that
+# is a pointer's; how it came to that is told in [notebook 04](04_the_memory_bank.ipynb). Concentration is not yet
+# correctness, so next we ask *where* it looks.
 #
 # ## Attention on the object, against its share of area
 #
-# If the target's queries looked at the memory blindly, the share of their attention on the target's cells in
-# memory would be the share of the area that these cells have. So we compare the two. A cell is the target's where
-# more than half of its pixels are; object pointers have no area and are left out, so the share is one of what the
-# memories get, however little that is. We take the first ten held-out clips, ten frames each, and one point for every clip and frame.
+# If the target's queries looked at the memory blindly, the share of their attention on the target's cells in memory
+# would be the share of the area that these cells have. So we compare the two. A cell is the target's where more than
+# half of its pixels are; object pointers have no area and are left out, so the share is one of what the memories get,
+# however little that is. We take the first ten held-out clips, ten frames each, and one point for every clip and
+# frame.
 
 # %%
 CLIPS, FRAMES = 10, 10
@@ -205,7 +206,6 @@ cover = (
 )
 target = cover > 0.5
 points = []  # IoU of the mask found, share of area, share of attention in each layer
-on_memories = []  # what memories get of all attention, in each layer
 for step in batch[1:]:
     remembered = np.concatenate([target[number] for number in step.memory_frames], axis=1)
     rows = softmax_rows(step)[..., : remembered.shape[1]]
@@ -216,16 +216,16 @@ for step in batch[1:]:
             own = rows[:, index, looking]
             shares = (own[..., remembered[index]].sum(axis=-1) / own.sum(axis=-1)).mean(axis=-1)
             points.append((scores[index], remembered[index].mean(), *shares))
-            on_memories.append(own.sum(axis=-1).mean(axis=-1))
 points = np.array(points)
 print(
     f"{len(points)} points from {CLIPS} clips; the target covers {points[:, 1].mean():.1%} of the memory on average"
 )
 
-ratios = np.nanmean([attention_share(tracker, step, masks) for step in batch[1:]], axis=0)  # [layers, clips]
+# On cells and on pointers, each [layers, clips].
+ratios, on_pointers = np.nanmean([attention_shares(tracker, step, masks) for step in batch[1:]], axis=0)
 for layer in layers:
     print(
-        f"Found: in layer {layer} memories get {np.mean(on_memories, axis=0)[layer]:.1%} of the attention of the target's "
+        f"Found: in layer {layer} memories get {1 - np.nanmean(on_pointers[layer]):.1%} of the attention of the target's "
         f"queries, and of that the target's cells get {points[:, 2 + layer].mean():.1%}, "
         f"{np.nanmean(ratios[layer]):.1f} times its share of area "
         f"(clips from {np.nanmin(ratios[layer]):.1f} to {np.nanmax(ratios[layer]):.1f})."
@@ -381,11 +381,12 @@ print(
 # Each share is to be compared with the share of the tokens that the kind has, printed below the picture; only
 # where they differ does the tracker prefer anything.
 #
-# Known: a query is made of the token at *its own* place, so while the target is hidden, the cells that look ask for the
-# thing in front of it. The newest memory shows that thing, near the place where it is now, and takes the share that the
-# prompted frame loses. The last layer does not notice: its queries ask the same pointer, whatever they are. When the target comes back, its cells look
-# like the target again, and the prompted frame is the one that shows it whole and with a mask that is certainly right.
-# Nothing in the attention waits for the object: it is the *looks* that call it back.
+# Known: a query is made of the token at *its own* place, so while the target is hidden, the cells that look ask for
+# the thing in front of it. The newest memory shows that thing, near the place where it is now, and takes the share
+# that the prompted frame loses. The last layer does not notice: its queries ask the same pointer, whatever they are.
+# When the target comes back, its cells look like the target again, and the prompted frame is the one that shows it
+# whole and with a mask that is certainly right. Nothing in the attention waits for the object: it is the *looks* that
+# call it back.
 #
 # *And if nothing fits?* Known: the weights sum to one all the same, and SAM 2's code has no key for "nothing". A query to
 # which all keys are alike brings back the mean of the memory. A reasonable explanation why that does little harm: most of a

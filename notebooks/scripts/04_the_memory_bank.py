@@ -344,7 +344,9 @@ for layer in layers:
 # in four saw no memory at all, only pointers. Without any of this the same kind of network gave its pointers less than a
 # thousandth of the attention. And with a last layer that began by looking for what pointers *and* the object's cells in
 # memory hold, it gave them some 60% of its attention at the end, and lost next to nothing without them: where both
-# are asked at once, a memory says most of what a pointer can. Attention is not yet need; what is needed is seen below.
+# are asked at once, a memory says most of what a pointer can. Nor does the mark settle it: of three trackers that
+# began with it, the two that are not bundled came back to memories in part, and lose next to nothing without pointers either
+# (the README has their figures). Attention is not yet need; what is needed is seen below.
 #
 # ## Fewer memories, and more
 #

@@ -3,9 +3,10 @@
 #
 # In SAM 2 each of the $N = 4096$ tokens of a frame weighs $M = 28\,736$ memory tokens. Written down as the formula
 # says, softmax$(qk^\top/\sqrt d)\,v$ needs a table of $N \times M$ logits, 118 million numbers, in each of four
-# layers, for every object and every frame. So the cost grows linearly with the objects and with the memories; with the image's area it
-# grows quadratically, as both $N$ and $M$ do, so twice the side is sixteen times the table. Nobody ever looks at that
-# table as a whole. This notebook shows how to do without it, and then two savings that are special to SAM 2:
+# layers, for every object and every frame. So the cost grows linearly with the objects and with the memories; with
+# the image's area it grows quadratically, as both $N$ and $M$ do, so twice the side is sixteen times the table.
+# Nobody ever looks at that table as a whole. This notebook shows how to do without it, and then two savings that are
+# special to SAM 2:
 #
 # 1. softmax a tile at a time, derived and animated;
 # 2. what that saves in memory and in time;
@@ -302,12 +303,12 @@ print(
 # faster is therefore a question of where its numbers lie: a tile that fits into a processor's cache is written and
 # read again without a trip to main memory, and the textbook's table makes that trip several times.
 #
-# Seconds say little, as they depend on the machine and on what else it is doing. So nothing is timed here. Below
-# is what `python -m memory_attention.benchmarks.tiles` wrote down, with PyTorch on two cores. In each turn the contenders run right
-# after one another, and what counts is the *ratio* of two times of one turn. A point is the median over the turns,
-# and its bar reaches from quartile to quartile; a point whose bar touches 1 is hollow, since it says nothing. Both
-# contenders are the whole memory attention, with the same projections; the one has the table of all logits, and
-# the other PyTorch's fused kernel, which goes in tiles.
+# Seconds say little, as they depend on the machine and on what else it is doing. So nothing is timed here. Below is
+# what `python -m memory_attention.benchmarks.tiles` wrote down, with PyTorch on two cores. In each turn the
+# contenders run right after one another, and what counts is the *ratio* of two times of one turn. A point is the
+# median over the turns, and its bar reaches from quartile to quartile; a point whose bar touches 1 is hollow, since
+# it says nothing. Both contenders are the whole memory attention, with the same projections; the one has the table of
+# all logits, and the other PyTorch's fused kernel, which goes in tiles.
 
 # %%
 bench = json.loads(Path("../benchmarks/results/tiles.json").read_text())

@@ -100,10 +100,10 @@ for dtype, allowed in BOUNDS.items():
 # prompted frame carries no error of tracking. Where a decision is close (which of three masks, in sight or not) rounding can
 # tip it, and two runs then differ by more than rounding. It is not measured here.
 #
-# *And TF32?* NVIDIA's GPUs since Ampere can multiply float32 matrices with factors rounded to eleven significant bits, as many
-# as float16 has; sums stay in float32. PyTorch has that off for matrix products
-# (`torch.backends.cuda.matmul.allow_tf32`), and SAM 2's `benchmark.py` turns it on. Right code then fails a comparison in
-# float32: compare with it off.
+# *And TF32?* NVIDIA's GPUs since Ampere can multiply float32 matrices with factors rounded to eleven significant
+# bits, as many as float16 has; sums stay in float32. PyTorch has that off for matrix products
+# (`torch.backends.cuda.matmul.allow_tf32`), and SAM 2's `benchmark.py` turns it on. Right code then fails a
+# comparison in float32: compare with it off.
 #
 # `trace` gives the result of every step by name, in both backends. So the error can be watched as it goes through
 # the network. This is the small config `tiny`, one layer with two heads, on a grid of 6 × 8 with two memory frames

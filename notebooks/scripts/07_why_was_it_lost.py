@@ -160,9 +160,10 @@ for said, number in (
 #
 # ## What the queries looked at when it went wrong
 #
-# The same queries, on the true object, in the last good frame, in the first lost one, in the last lost one, and in the
-# first frame in which it is found again. At the left the frame, with the cells that look; at the right its memories, with the mask *as it was
-# remembered*. Colours are multiples of uniform; the scale goes with the square root, so that weak attention is seen too.
+# The same queries, on the true object, in the last good frame, in the first lost one, in the last lost one, and in
+# the first frame in which it is found again. At the left the frame, with the cells that look; at the right its
+# memories, with the mask *as it was remembered*. Colours are multiples of uniform; the scale goes with the square
+# root, so that weak attention is seen too.
 
 # %%
 
@@ -279,12 +280,13 @@ print(f"Found: it is a failure of {verdict}.")
 #   both have left since, so it prefers neither. No step compares a new mask with the prompt, none models motion, and
 #   the score for "in sight" is high, as something is in sight. Choosing memories by such a score does not help either.
 #
-# The paper names nearby objects of similar looks among SAM 2's limitations, and motion modelling as a way on (appendix
-# B). Others work on the memory: SAMURAI (arXiv:2411.11922) predicts motion and admits memories by scores, SAM2Long (arXiv:2410.16268) follows several candidates and keeps the best, DAM4SAM
-# (arXiv:2411.17576) keeps a memory of its own for distractors. With SAM 2 as it is, a prompt on a later frame is what is
-# left: it makes a memory in which the right one is marked, near the place where the two are now. (At slot 0, where it stays,
-# if the frame was not tracked yet, or with `add_all_frames_to_correct_as_cond`, which is off by default; else [the
-# correction has an age](../reference/README.md#which-frame-has-which-slot), and is lost if tracking starts at it or before.)
+# The paper names nearby objects of similar looks among SAM 2's limitations, and motion modelling as a way on
+# (appendix B). Others work on the memory: SAMURAI (arXiv:2411.11922) predicts motion and admits memories by scores,
+# SAM2Long (arXiv:2410.16268) follows several candidates and keeps the best, DAM4SAM (arXiv:2411.17576) keeps a memory
+# of its own for distractors. With SAM 2 as it is, a prompt on a later frame is what is left: it makes a memory in
+# which the right one is marked, near the place where the two are now. (At slot 0, where it stays, if the frame was
+# not tracked yet, or with `add_all_frames_to_correct_as_cond`, which is off by default; else [the correction has an
+# age](../reference/README.md#which-frame-has-which-slot), and is lost if tracking starts at it or before.)
 #
 # ## What would have changed it?
 #
@@ -384,13 +386,13 @@ for name, values in results.items():
     )
 
 # %% [markdown]
-# The corrected frame is counted as not lost, since it was given. So where one is still lost after the correction, it is a
-# frame behind it: a correction is no cure by itself. Here both other frames stay lost, and the rest is found no better, as
-# hardly any of the object is in sight in the corrected frame. What it changes is small at first. The next frame sees one right
-# memory, at slot 0, in place of a wrong one at the newest slot, and one right pointer; all else is as it was. If the
-# object looks in that frame like neither prompt, or hardly any of it is in sight, there is still nothing for its queries
-# to find. The curves say how long that lasts here, and the first question under "To try" whether a later correction
-# does better.
+# The corrected frame is counted as not lost, since it was given. So where one is still lost after the correction, it
+# is a frame behind it: a correction is no cure by itself. Here both other frames stay lost, and the rest is found no
+# better, as hardly any of the object is in sight in the corrected frame. What it changes is small at first. The next
+# frame sees one right memory, at slot 0, in place of a wrong one at the newest slot, and one right pointer; all else
+# is as it was. If the object looks in that frame like neither prompt, or hardly any of it is in sight, there is still
+# nothing for its queries to find. The curves say how long that lasts here, and the first question under "To try"
+# whether a later correction does better.
 #
 # ## Is that the rule?
 #

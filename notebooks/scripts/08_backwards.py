@@ -606,10 +606,11 @@ print(
 # queries and keys of like looks to move together, since there the marked value was; and so the attention came by
 # itself. This is in small what happens when SAM 2 is trained.
 #
-# In large, by its paper (section 4 and appendix C.2 of its first version; SAM 2.1 saw longer clips too): a clip has 8 frames, with three objects at most. One or two
-# frames are prompted, the first always; the prompt is the true mask with a chance of a half, a click or a box with one
-# of a quarter each, and clicks that correct errors may follow. The loss counts the masks, their predicted quality, and
-# whether the object is there. Half of the clips are played backwards.
+# In large, by its paper (section 4 and appendix C.2 of its first version; SAM 2.1 saw longer clips too): a clip has 8
+# frames, with three objects at most. One or two frames are prompted, the first always; the prompt is the true mask
+# with a chance of a half, a click or a box with one of a quarter each, and clicks that correct errors may follow. The
+# loss counts the masks, their predicted quality, and whether the object is there. Half of the clips are played
+# backwards.
 #
 # Videos in use have hundreds of frames. The paper calls 8 a balance of speed and accuracy; every frame's numbers have to be
 # kept for the way back. And 8 is just what a bank shows: the last frame of a clip sees one prompted frame and six recent
