@@ -151,13 +151,23 @@ class Unrolled:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch computes on one thread within: the same numbers whatever the number of cores."""
-    threads = torch.get_num_threads()
+    """PyTorch computes on one thread within, the same numbers whatever the number of cores.
+
+    Numbers below 1e-38 are zero there: a sharp softmax has many, and processors are slow at them.
+    """
+    threads, flushing = torch.get_num_threads(), is_flushing()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushing)
+
+
+def is_flushing() -> bool:
+    """Whether numbers below 1e-38 are zero by now."""
+    return not torch.full((1,), 1e-30).mul(1e-10).item()
 
 
 @contextlib.contextmanager
