@@ -24,7 +24,7 @@ from .initial import check_trainable, initial_weights
 from .log import COLUMNS, LOG, read_log, write_log
 from .muon import Muon
 from .recipe import PARTS, Recipe
-from .unrolled import Part, Unrolled, one_thread
+from .unrolled import Part, Unrolled, one_thread, smallest_are_zero
 from .workers import Workers
 
 LOCK = "training.lock"
@@ -70,7 +70,7 @@ class Training:
         started = time.perf_counter()
         rate = self.recipe.rate(self.step)
         parts = self.parts_from.parts(self.step)
-        with one_thread():
+        with one_thread(), smallest_are_zero():
             self._descend(parts, rate)
         self.step += 1
         # The average is over the steps so far, at first, and then over about the last `average_over`.

@@ -114,7 +114,7 @@ class Unrolled:
 
     def part(self, step: int, part: int) -> Part:
         """One part of a step, on one thread."""
-        with one_thread(), _drawn_by(self.recipe.seed, step, part):
+        with one_thread(), smallest_are_zero(), _drawn_by(self.recipe.seed, step, part):
             clips = training_clips(self.recipe, step, part, self.recipe.parts(step))
             frames, masks = map(torch.from_numpy, clips)
             loss, ious = self._follow(frames, masks, step, part)
@@ -151,18 +151,24 @@ class Unrolled:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch computes on one thread within, the same numbers whatever the number of cores.
-
-    Numbers below 1e-38 are zero there: a sharp softmax has many, and processors are slow at them.
-    """
-    threads, flushing = torch.get_num_threads(), is_flushing()
+    """PyTorch computes on one thread within: the same numbers whatever the number of cores."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushing)
+
+
+@contextlib.contextmanager
+def smallest_are_zero() -> Iterator[None]:
+    """Numbers below 1e-38 are zero within: a sharp softmax has many, and processors are slow at them."""
+    before = is_flushing()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def is_flushing() -> bool:

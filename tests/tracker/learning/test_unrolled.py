@@ -11,7 +11,13 @@ from memory_attention.tolerances import bound
 from memory_attention.tracker.learning import recipe as recipe_module
 from memory_attention.tracker.learning.initial import initial_weights
 from memory_attention.tracker.learning.recipe import Recipe
-from memory_attention.tracker.learning.unrolled import Unrolled, is_flushing, mask_loss, one_thread, training_clips
+from memory_attention.tracker.learning.unrolled import (
+    Unrolled,
+    is_flushing,
+    mask_loss,
+    smallest_are_zero,
+    training_clips,
+)
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
@@ -86,17 +92,16 @@ def test_every_clip_is_in_one_part_of_its_step():
 
 
 @pytest.mark.parametrize("flushing", [False, True])
-def test_a_part_leaves_threads_draws_and_smallest_numbers_as_they_were(flushing):
+def test_a_part_leaves_threads_draws_and_smallest_numbers_as_they_were(flushing, threads):
     unrolled = begun()
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
-    torch.set_num_threads(3)
+    state = torch.get_rng_state()
+    threads(3)
     torch.set_flush_denormal(flushing)
     try:
         unrolled.part(0, 1)
         assert torch.get_num_threads() == 3
         assert is_flushing() == flushing
     finally:
-        torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -104,5 +109,5 @@ def test_a_part_leaves_threads_draws_and_smallest_numbers_as_they_were(flushing)
 def test_training_takes_the_smallest_numbers_for_zero():
     small = torch.tensor([1e-39])
     assert small.mul(1).item() > 0
-    with one_thread():
+    with smallest_are_zero():
         assert small.mul(1).item() == 0
