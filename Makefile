@@ -68,7 +68,7 @@ gpu-wheels:
 	$(PYTHON) -m pip download --quiet --constraint constraints.txt --only-binary :all: --python-version 3.12 \
 		--dest wheels setuptools pydantic jaxtyping typer rich pyyaml safetensors
 
-# The bundled tracker is of seed 0; two others say how much a seed matters. About 37 minutes each, on two cores.
+# The bundled tracker is of seed 0; two others say how much a seed matters. About half an hour each, on two cores.
 tracker-seeds: .venv/ready
 	for seed in 1 2; do \
 		$(BIN)/memory-attention train --seed $$seed --output build/seed-$$seed && \

@@ -339,14 +339,17 @@ for layer in layers:
 # need not do it. What it does is simple. Where all queries ask one and the same pointer, it adds one vector to all of them:
 # it says what is looked for, and the first layer has found where that was.
 #
-# How did it come to that? Known: this tracker's training began with pointers that hold what a memory token of the object
-# holds, and beside it a mark that no memory has; with a last layer that looks for this mark; and halfway through it one frame
-# in four saw no memory at all, only pointers. Without any of this the same kind of network gave its pointers less than a
-# thousandth of the attention. And with a last layer that began by looking for what pointers *and* the object's cells in
-# memory hold, it gave them some 60% of its attention at the end, and lost next to nothing without them: where both
-# are asked at once, a memory says most of what a pointer can. Nor does the mark settle it: of three trackers that
-# began with it, the two that are not bundled came back to memories in part, and lose next to nothing without pointers either
-# (the README has their figures). Attention is not yet need; what is needed is seen below.
+# How did it come to that? Known: it was made so. A pointer of this tracker began training with what a memory token of the
+# object holds, and beside it a mark that no memory has. The last layer began by looking for this mark, so strongly that
+# nothing else gets a share, and how it looks was not learned further: its queries and keys are those of the first step.
+# What a pointer says was learned, and what is made of it; and halfway through, one frame in four saw no memory at all,
+# only pointers.
+#
+# It took all of that. Without any of it the same kind of network gave its pointers less than a thousandth of the
+# attention. With a last layer that began by looking for what pointers *and* the object's cells in memory hold, it gave
+# them some 60% of its attention at the end, and lost next to nothing without them: where both are asked at once, a memory
+# says most of what a pointer can. And of three trackers that looked for the mark less strongly, and went on learning how,
+# two came back to memories in part. Attention is not yet need; what is needed is seen below.
 #
 # ## Fewer memories, and more
 #
@@ -531,9 +534,10 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
 
 # %% [markdown]
 # So each lacks what the other has. Pointers alone find the object in most clips, with no memory that says where it was: far
-# more than a memory of zeros does. Memories alone do about as well, and both together better than either. (One thing more is
-# in these numbers: in training there were frames without memories and never one without pointers, so that memories alone
-# are what this tracker has never seen.) And the newest memory alone is not enough: errors are handed on.
+# more than a memory of zeros does. Memories alone do better, and here they lack no more than ten clips can tell; over two
+# hundred, what pointers add is seven times its standard error (the README's table). (One thing more is in these numbers: in
+# training there were frames without memories and never one without pointers, so that memories alone are what this tracker
+# has never seen.) And the newest memory alone is not enough: errors are handed on.
 #
 # For SAM 2 we know of no such figures. What follows from how it is built: a pointer's key has no place, and what
 # it brings back is one vector for whatever looks at it, so pointers alone can at best raise what looks like the

@@ -437,7 +437,7 @@ for name, difference, error in zip(names, differences.mean(axis=1), errors, stri
 # ## To try
 #
 # 1. Give the correction one frame later, or two. How long does the object stay lost?
-# 2. Take `CLIP = 6`, then `CLIP = 160`. Is it a failure of looking, or of what was remembered?
+# 2. Take `CLIP = 6`, then `CLIP = 187`. Is it a failure of looking, or of what was remembered?
 # 3. In the recording of a model of your own, `recording.by_memory()` gives the shares without the truth. Which of the
 #    pictures above need the truth, and what could stand in for it?
 #

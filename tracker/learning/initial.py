@@ -18,8 +18,11 @@ OBJECT = 2.0
 """What the mask's channels of a memory hold where the object is; beside it, its negative."""
 POINTER_SIGNS = np.array([1, 1, -1, -1], np.float32)
 """Of a pointer's mask channels, `LOUDNESS` times as loud; in a memory all of them have one sign."""
-POINTED = 24.0
-"""Times `LOUDNESS` × `OBJECT` / √(head's width): what pointers, and no memory, get on the last layer's logits."""
+POINTED = 96.0
+"""Times `LOUDNESS` × `OBJECT` / √(head's width): what pointers, and no memory, get on the last layer's logits.
+
+So much that they get all of its attention, whatever memories learn to hold.
+"""
 HARDLY_TURNED = 0.11
 """Radians a cell: channels that the rotary encoding turns by no more keep what they hold from cell to cell."""
 RESIDUAL = (
@@ -99,6 +102,20 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
     weights["mask_decoder.mask.bias"] -= np.float32(2.7)
     address_by_appearance(config, weights, rng)
     return weights
+
+
+def settled(config: Config) -> frozenset[str]:
+    """The parameters that stay as they begin: those with which the last of several layers looks at pointers.
+
+    Their gradients are next to nothing where pointers get all, and Muon's steps are as long along those.
+    """
+    layers = config.memory_attention.num_layers
+    if layers == 1:
+        return frozenset()
+    attention = f"{PREFIX}layers.{layers - 1}.cross_attn_image"
+    return frozenset(
+        f"{attention}.{projection}.{kind}" for projection in ("q_proj", "k_proj") for kind in ("weight", "bias")
+    )
 
 
 def address_by_appearance(config: Config, weights: Weights, rng: np.random.Generator) -> None:

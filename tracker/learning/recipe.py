@@ -23,7 +23,7 @@ class Recipe:
 
     config: str = "tracker"
     seed: int = 0
-    steps: int = 2900
+    steps: int = 4800
     frames: int = 32
     objects: int = 2
     lengths: tuple[int, ...] = (2, 2, 4, 8, 8)

@@ -16,6 +16,7 @@ from ..scores import iou
 from ..tracker import Tracker
 from .data import make_clip
 from .dropping import DroppingBank
+from .initial import settled
 from .photographs import TRAINING
 from .recipe import Recipe
 
@@ -95,8 +96,10 @@ class Unrolled:
             # The bank has copies of its own.
             if name not in self.parameters:
                 self.parameters[name] = parameter
-        for parameter in self.parameters.values():
-            parameter.requires_grad_()
+        stay = settled(self.tracker.config)
+        self.learned = {name: each for name, each in self.parameters.items() if name not in stay}
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(name in self.learned)
 
     def take(self, values: Mapping[str, Tensor]) -> None:
         """Set the parameters to these values."""
@@ -119,10 +122,10 @@ class Unrolled:
             frames, masks = map(torch.from_numpy, clips)
             loss, ious = self._follow(frames, masks, step, part)
             loss = frames.shape[1] / self.recipe.clips(step) * loss
-            found = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
+            found = torch.autograd.grad(loss, list(self.learned.values()), allow_unused=True)
         gradients = {
             name: gradient.numpy()
-            for name, gradient in zip(self.parameters, found, strict=True)
+            for name, gradient in zip(self.learned, found, strict=True)
             if gradient is not None
         }
         return Part(loss.item(), ious, gradients)

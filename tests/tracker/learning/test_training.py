@@ -61,6 +61,19 @@ def test_muon_changes_the_layers_between_the_first_and_the_last():
     assert groups["muon"] | groups["adamw"] == {id(parameter) for parameter in training.parameters.values()}
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_how_the_last_of_several_layers_finds_pointers_is_not_learned(tmp_path, layers):
+    training = Training(replace(SHORT, config=config_file(tmp_path / "mine.yaml", num_layers=layers)))
+    before = {name: parameter.detach().clone() for name, parameter in training.parameters.items()}
+    training.advance()
+    stayed = {name for name, value in before.items() if torch.equal(training.parameters[name], value)}
+    # A prompted frame's features get `no_mem_embed` instead.
+    stayed.remove("no_mem_pos_enc")
+    attention = "memory_attention.layers.1.cross_attn_image"
+    settled = {f"{attention}.{each}_proj.{kind}" for each in "qk" for kind in ("weight", "bias")}
+    assert stayed == (settled if layers == 2 else set())
+
+
 def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     train(tmp_path, SHORT, stop_at=1, show_progress=False)
     before = (tmp_path / CHECKPOINT).read_bytes()

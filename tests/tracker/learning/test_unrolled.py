@@ -76,9 +76,11 @@ def test_the_parts_of_a_step_add_up_to_the_step(monkeypatch):
     assert len(whole.ious) == 6
     np.testing.assert_allclose(sum(part.loss for part in parts), whole.loss, rtol=bound("float32"))
     assert whole.gradients.keys() == parts[0].gradients.keys() == parts[1].gradients.keys()
+    # A query that pointers give all to has no other gradient than rounding errors.
+    rounded = np.finfo(np.float32).eps * max(abs(gradient).max() for gradient in whole.gradients.values())
     for name, gradient in whole.gradients.items():
         found = sum(part.gradients[name] for part in parts)
-        atol = bound("float32", LARGEST_LOGIT) * abs(gradient).max()
+        atol = max(rounded, bound("float32", LARGEST_LOGIT) * abs(gradient).max())
         np.testing.assert_allclose(found, gradient, atol=atol, err_msg=name)
 
 
