@@ -105,7 +105,7 @@ def _report_table(reports: Sequence["Report"], labels: Sequence[str], title: str
     }
     for label, field in rows.items():
         table.add_row(label, *(_shown(getattr(report, field)) for report in reports))
-    costs = (f"{report.pointers_cost:.4f} ± {report.pointers_cost_error:.4f}" for report in reports)
+    costs = (_with_error(report.pointers_cost, report.pointers_cost_error) for report in reports)
     table.add_row("IoU that pointers add, standard error", *costs)
     for layer in range(len(reports[0].attention_share)):
         shares = (report.attention_share[layer] for report in reports)
@@ -115,6 +115,10 @@ def _report_table(reports: Sequence["Report"], labels: Sequence[str], title: str
         shown = ("no cell" if np.isnan(share) else f"{share:.2%}" for share in shares)
         table.add_row(f"attention on object pointers, layer {layer}", *shown)
     return table
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.4f}" if np.isnan(error) else f"{value:.4f} ± {error:.4f}"
 
 
 def _shown(value: float) -> str:

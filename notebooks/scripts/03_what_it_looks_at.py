@@ -413,8 +413,8 @@ print(
 # falls on the target's cells in the prompted frame, and how much on its cells in the recent memories, each against
 # its share of area? (Just after the occlusion the recent memories show so little of the target that its area is
 # tiny and the multiple large. The prompted frame's numbers can be compared over time.) Frames in which no cell is mostly
-# the target's are left out, such as the first one after the occlusion here, in which it is not found yet; and in the last
-# layer these are shares of next to nothing.
+# the target's are left out, such as the first one after the occlusion here; and in the last layer these are shares of next
+# to nothing.
 
 # %%
 clip_target = truth.reshape(-1, height, stride, width, stride).mean(axis=(2, 4)).reshape(len(frames), tokens) > 0.5
@@ -479,8 +479,8 @@ display(page, include=["text/html"])
 #
 # 1. It depends on what passes in front. Whatever it is, the cells look for what *they* show now; where that was in
 #    the prompted frame too, at about the same place, the share need not fall.
-# 2. `memory_heat` takes the layer. Memories get less than a hundredth there, as all queries look at a pointer; the shares
-#    above the pictures say so. In a recording of SAM 2 all four layers are worth a look.
+# 2. `memory_heat` takes the layer. Memories get next to nothing there, as all queries look at a pointer; the shares above
+#    the pictures say so. In a recording of SAM 2 all four layers are worth a look.
 # 3. None of the masks, of course. But where the tokens look *first* hardly changes: the mask is in the memory's
 #    tokens, mixed with the looks, and a query that asks for looks finds them. What it brings back is then "not the
 #    object", and from there on all that follows is another story.

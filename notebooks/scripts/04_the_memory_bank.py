@@ -335,21 +335,25 @@ for layer in layers:
 # right. The spread of the dots says how far one may speak of a rule.
 #
 # In the first layer the target's queries ask memories, and mostly the prompted frame's. In the last one they ask the
-# prompted frame's pointer, and nothing else gets anything. Nothing in the network asks for that, and SAM 2's four layers
-# need not do it. What it does is simple. Where all queries ask one and the same pointer, it adds one vector to all of them:
-# it says what is looked for, and the first layer has found where that was.
+# prompted frame's pointer, and nothing else gets anything. No rule of the network asks for that, and SAM 2's four layers need
+# not do it. What it does is simple. Where all queries ask one and the same pointer, it adds one vector to all of them: it
+# says what is looked for, and the first layer has found where that was.
 #
-# How did it come to that? Known: it was made so. A pointer of this tracker began training with what a memory token of the
-# object holds, and beside it a mark that no memory has. The last layer began by looking for this mark, so strongly that
-# nothing else gets a share, and how it looks was not learned further: its queries and keys are those of the first step.
-# What a pointer says was learned, and what is made of it; and halfway through, one frame in four saw no memory at all,
-# only pointers.
+# How did it come to that? Known: it was made so. Before training, a pointer held what a memory token of the object holds,
+# and beside it a mark that no memory had. The last layer looked for this mark, so strongly that nothing else got a share,
+# and how it looks was not learned: the projections of its queries and keys are those that training began with. What a
+# pointer says was learned, and what is made of it; and halfway through, one frame in four saw no memory at all, only
+# pointers. That it is the prompted frame's pointer was learned too: all eight begin with the mark, and before training that
+# one got no more than the others.
 #
-# It took all of that. Without any of it the same kind of network gave its pointers less than a thousandth of the
-# attention. With a last layer that began by looking for what pointers *and* the object's cells in memory hold, it gave
-# them some 60% of its attention at the end, and lost next to nothing without them: where both are asked at once, a memory
-# says most of what a pointer can. And of three trackers that looked for the mark less strongly, and went on learning how,
-# two came back to memories in part. Attention is not yet need; what is needed is seen below.
+# Less was not enough. Without any of it the same kind of network gave its pointers less than a thousandth of the attention.
+# With a last layer that began by looking for what pointers *and* the object's cells in memory hold, it gave them some 60%
+# of its attention at the end, and lost next to nothing without them: where both are asked at once, a memory says most of
+# what a pointer can. And of three trackers of an earlier recipe, which looked for the mark less strongly and went on
+# learning how, two came back to memories in part, and lost next to nothing without pointers either. Attention is not yet
+# need; what is needed is seen below. (These are figures of trackers before this one, whose weights are not kept. What they
+# say of SAM 2 is that a pointer can carry what an object is, and that it takes some care until it does; not that SAM 2's
+# do.)
 #
 # ## Fewer memories, and more
 #
@@ -533,11 +537,12 @@ for name, ious in (alone | {"memory of zeros": results["memory of zeros"]}).item
     print(f"{name:28s} mean IoU {ious.mean():.3f}   {lost.mean():+.3f} ± {lost.std(ddof=1) / np.sqrt(CLIPS):.3f}")
 
 # %% [markdown]
-# So each lacks what the other has. Pointers alone find the object in most clips, with no memory that says where it was: far
-# more than a memory of zeros does. Memories alone do better, and here they lack no more than ten clips can tell; over two
-# hundred, what pointers add is seven times its standard error (the README's table). (One thing more is in these numbers: in
-# training there were frames without memories and never one without pointers, so that memories alone are what this tracker
-# has never seen.) And the newest memory alone is not enough: errors are handed on.
+# So neither kind does it all. Pointers alone find the object in most clips, with no memory that says where it was: far
+# more than a memory of zeros does. Memories alone do better: beside pointers of zeros they lose no more than ten clips can
+# tell, and with no pointers at all a few hundredths of the IoU (above; over two hundred clips that is seven times its
+# standard error, as the README's table says). One thing more is in these numbers: in training there were frames without
+# memories and never one without pointers, so that memories alone are what this tracker has never seen. And the newest memory
+# alone is not enough: errors are handed on.
 #
 # For SAM 2 we know of no such figures. What follows from how it is built: a pointer's key has no place, and what
 # it brings back is one vector for whatever looks at it, so pointers alone can at best raise what looks like the

@@ -137,6 +137,7 @@ right.barh(
     np.nan_to_num(ious[1:]),
     color=[ORANGE if n in lost else BLUE for n in range(1, len(frames))],
 )
+right.plot(np.nan_to_num(ious[lost]), lost, "o", color=ORANGE, clip_on=False)
 right.axvline(LOST, color=GREY, linestyle="--", linewidth=1)
 right.set_xlim(0, 1)
 right.set_xlabel("IoU (orange: lost)")
@@ -199,8 +200,9 @@ show_as_jpeg(figure)
 # %% [markdown]
 # In these four frames a single cell looks, the fullest one, at the edge of the cover. Before and after, the object fills more
 # than half of it, and it looks mostly at the object in the prompted frame. In the lost frames the object fills less than a
-# fifth of it, and it looks at the edge of the *cover* in the frame before, about where the cell is: that is what the cell
-# mostly shows.
+# fifth of it, and it looks at what the rest of it shows: in frame 8 at the edge of the *cover*, in the frame before, about
+# where the cell is, and in frame 10 at *gravel*, in the prompted frame. Hardly anything of the object is in sight there:
+# of 48 pixels in frame 7 the lost frames have 27, 5 and 1 left.
 #
 # Is it a failure of *looking* or of *what was there to be seen*? Count, for the queries on the true object, how much of
 # their attention falls on cells that showed the true object, and how much on cells whose memory says "object". Where the
@@ -387,8 +389,8 @@ for name, values in results.items():
 
 # %% [markdown]
 # The corrected frame is counted as not lost, since it was given. So where one is still lost after the correction, it
-# is a frame behind it: a correction is no cure by itself. Here both other frames stay lost, and the rest is found no
-# better, as hardly any of the object is in sight in the corrected frame. What it changes is small at first. The next
+# is a frame behind it: a correction is no cure by itself. Here both other frames stay lost, and the rest is found a
+# little worse: hardly any of the object is in sight in the corrected frame. What it changes is small at first. The next
 # frame sees one right memory, at slot 0, in place of a wrong one at the newest slot, and one right pointer; all else
 # is as it was. If the object looks in that frame like neither prompt, or hardly any of it is in sight, there is still
 # nothing for its queries to find. The curves say how long that lasts here, and the first question under "To try"

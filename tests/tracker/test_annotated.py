@@ -73,6 +73,8 @@ def test_the_command_measures_ones_own_clip(capfd, weights, tmp_path, one_object
     status, text, err = run(capfd, "evaluate", *words)
     assert (status, err) == (0, "")
     assert f"{2 - one_object} object(s), 3 frames" in " ".join(text.split())
+    # One object's cost has no standard error.
+    assert ("±" in text) == (not one_object)
     figures = json.loads((tmp_path / "figures.json").read_text())["figures"]["reference"]
     assert figures["hidden_frames"] == 1 - one_object
 

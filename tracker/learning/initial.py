@@ -21,7 +21,7 @@ POINTER_SIGNS = np.array([1, 1, -1, -1], np.float32)
 POINTED = 96.0
 """Times `LOUDNESS` × `OBJECT` / √(head's width): what pointers, and no memory, get on the last layer's logits.
 
-So much that they get all of its attention, whatever memories learn to hold.
+So much that in training they keep all of its attention.
 """
 HARDLY_TURNED = 0.11
 """Radians a cell: channels that the rotary encoding turns by no more keep what they hold from cell to cell."""
@@ -105,9 +105,11 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
 
 
 def settled(config: Config) -> frozenset[str]:
-    """The parameters that stay as they begin: those with which the last of several layers looks at pointers.
+    """The parameters that stay as they begin: the projections by which the last of several layers finds pointers.
 
-    Their gradients are next to nothing where pointers get all, and Muon's steps are as long along those.
+    Their gradients are next to nothing where pointers get all, and Muon's steps are as long along those. (So are
+    those of the norm before the queries, which is left to drift: the mark that they look for is not in what it
+    gives, but in their bias.)
     """
     layers = config.memory_attention.num_layers
     if layers == 1:

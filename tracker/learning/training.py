@@ -36,8 +36,8 @@ class Training:
     """A tracker in training: the weights, their running average, the optimisers and the step it is at.
 
     Muon changes the weight matrices of all layers but the image encoder's first and the mask decoder's last;
-    AdamW changes all else. `whole` is a copy of all that as it was after the last whole step. What the parts of a
-    step say comes `parts_from` this process, or from workers.
+    AdamW changes all else that is learned. `whole` is a copy of all that as it was after the last whole step. What
+    the parts of a step say comes `parts_from` this process, or from workers.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -50,8 +50,9 @@ class Training:
         self.parameters = self.unrolled.parameters
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         rate, decay = recipe.learning_rate, recipe.weight_decay
-        matrices = {name: parameter for name, parameter in self.parameters.items() if parameter.ndim > 1}
-        vectors = [parameter for parameter in self.parameters.values() if parameter.ndim <= 1]
+        learned = self.unrolled.learned
+        matrices = {name: parameter for name, parameter in learned.items() if parameter.ndim > 1}
+        vectors = [parameter for parameter in learned.values() if parameter.ndim <= 1]
         between = {
             name: matrix
             for name, matrix in matrices.items()

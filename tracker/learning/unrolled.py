@@ -26,8 +26,8 @@ LEAST_AREA = 200
 class Part(NamedTuple):
     """What a part of a step's clips gave; the losses and the gradients of all parts add up to the step's.
 
-    `ious` of every object in every frame, NaN where there is nothing to find. Parameters that were not used
-    have no gradient.
+    `ious` of every object in every frame, NaN where there is nothing to find. Parameters that were not used,
+    or are not learned, have no gradient.
     """
 
     loss: float
@@ -78,7 +78,7 @@ def mask_loss(
 
 
 class Unrolled:
-    """A tracker whose `parameters` can be taught: what a part of a step's clips says of them."""
+    """A tracker to be taught: what a part of a step's clips says of those `parameters` that are `learned`."""
 
     def __init__(self, recipe: Recipe, weights: Weights) -> None:
         self.recipe = recipe
@@ -96,8 +96,8 @@ class Unrolled:
             # The bank has copies of its own.
             if name not in self.parameters:
                 self.parameters[name] = parameter
-        stay = settled(self.tracker.config)
-        self.learned = {name: each for name, each in self.parameters.items() if name not in stay}
+        unlearned = settled(self.tracker.config)
+        self.learned = {name: each for name, each in self.parameters.items() if name not in unlearned}
         for name, parameter in self.parameters.items():
             parameter.requires_grad_(name in self.learned)
 
@@ -175,7 +175,7 @@ def smallest_are_zero() -> Iterator[None]:
 
 
 def is_flushing() -> bool:
-    """Whether numbers below 1e-38 are zero by now."""
+    """Whether numbers below 1e-38 are zero now."""
     return not torch.full((1,), 1e-30).mul(1e-10).item()
 
 

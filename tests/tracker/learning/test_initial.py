@@ -95,7 +95,7 @@ def test_a_pointer_is_looked_at_before_training():
         config = with_network(num_layers=layers)
         reports[layers] = evaluate(config, initial_weights(config, seed=3), "reference", clips=2, frames=4)
         assert reports[layers].attention_share[0] > 2
-    assert reports[2].pointer_share[-1] > 0.95
+    assert reports[2].pointer_share[-1] > 0.9999
     assert 0.02 < reports[1].pointer_share[-1] < 0.5
 
 

@@ -21,8 +21,8 @@ from memory_attention.tracker.learning.unrolled import (
 
 pytest.importorskip("skimage", reason="the clips are made of scikit-image's photographs")
 
-LARGEST_LOGIT = 10.0
-"""Of the attention that pointers begin with."""
+LARGEST_LOGIT = 50.0
+"""Of the attention that pointers begin with: `POINTED` × `LOUDNESS` × `OBJECT` / √64, and some more."""
 SHORT = Recipe(steps=4, frames=6, lengths=(2, 3), warmup=2)
 
 
@@ -76,7 +76,7 @@ def test_the_parts_of_a_step_add_up_to_the_step(monkeypatch):
     assert len(whole.ious) == 6
     np.testing.assert_allclose(sum(part.loss for part in parts), whole.loss, rtol=bound("float32"))
     assert whole.gradients.keys() == parts[0].gradients.keys() == parts[1].gradients.keys()
-    # A query that pointers give all to has no other gradient than rounding errors.
+    # A query that gives all to one pointer has no gradient but rounding errors.
     rounded = np.finfo(np.float32).eps * max(abs(gradient).max() for gradient in whole.gradients.values())
     for name, gradient in whole.gradients.items():
         found = sum(part.gradients[name] for part in parts)
@@ -108,8 +108,13 @@ def test_a_part_leaves_threads_draws_and_smallest_numbers_as_they_were(flushing,
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_training_takes_the_smallest_numbers_for_zero():
+def test_training_takes_the_smallest_numbers_for_zero(monkeypatch):
     small = torch.tensor([1e-39])
     assert small.mul(1).item() > 0
     with smallest_are_zero():
         assert small.mul(1).item() == 0
+    flushing = []
+    follow = Unrolled._follow
+    monkeypatch.setattr(Unrolled, "_follow", lambda *given: flushing.append(is_flushing()) or follow(*given))
+    begun().part(0, 0)
+    assert flushing == [True]
