@@ -146,6 +146,19 @@ def test_the_committed_results_reach_what_the_tracker_must_reach():
         assert figures["hidden_found_empty"] >= 0.70
 
 
+def test_every_seed_reaches_what_does_not_depend_on_it():
+    costs = [result("tracker")["figures"]["reference"]["pointers_cost"]]
+    for (figures,) in (other["figures"].values() for other in other_seeds()):
+        assert figures["iou"] >= 0.78
+        assert figures["iou_without_memory"] <= 0.15
+        assert figures["hidden_found_empty"] >= 0.70
+        assert figures["pointer_share"][-1] >= 0.9999
+        assert figures["pointers_cost"] >= 2 * figures["pointers_cost_error"]
+        costs.append(figures["pointers_cost"])
+    text = f"How much pointers add depends on the seed: {min(costs):.3f} to {max(costs):.3f}."
+    assert text in " ".join(README.split())
+
+
 def test_the_suites_flags_are_known_without_a_path():
     line = next(line for line in "\n".join(blocks("sh")).splitlines() if line.startswith("pytest "))
     command = [sys.executable, "-m", *line.partition("#")[0].split(), "--collect-only", "-q"]
