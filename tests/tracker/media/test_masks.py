@@ -28,6 +28,17 @@ def label_images(draw, largest=200, most=5):
     return labels
 
 
+def no_edges(labels):
+    """Whether labels that fill no 3 × 3 pixels are away from all others; beside those they may be edges."""
+    for value in np.unique(labels[labels > 0]):
+        own = labels == value
+        fills = np.lib.stride_tricks.sliding_window_view(own, (3, 3)).all(axis=(2, 3)).any()
+        near = np.lib.stride_tricks.sliding_window_view(np.pad(own, 2), (5, 5)).any(axis=(2, 3))
+        if not fills and (near & (labels > 0) & ~own).any():
+            return False
+    return True
+
+
 def palette_image(labels, palette):
     image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette(palette)
@@ -52,6 +63,7 @@ def disc(size=(320, 480), scale=1):
 
 @given(label_images())
 def test_grey_values_are_labels(labels):
+    assume(no_edges(labels))
     np.testing.assert_array_equal(read(Image.fromarray(labels.astype(np.uint8))), labels)
 
 
@@ -97,6 +109,8 @@ def test_a_palette_whose_black_is_not_first():
 
 @given(label_images(largest=20))
 def test_colours_of_daviss_palette_are_its_labels(labels):
+    # Label 7 is grey there, which is a value where no other colour is.
+    assume(no_edges(labels) and set(np.unique(labels)) - {0} != {7})
     np.testing.assert_array_equal(read(Image.fromarray(davis_palette()[labels])), labels)
 
 
