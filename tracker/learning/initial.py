@@ -104,6 +104,11 @@ def initial_weights(config: Config, seed: int = 0) -> Weights:
     return weights
 
 
+def looks_at_pointers(config: Config, layer: int) -> bool:
+    """Whether a layer is the last of several, which looks at pointers alone."""
+    return 0 < layer == config.memory_attention.num_layers - 1
+
+
 def settled(config: Config) -> frozenset[str]:
     """The parameters that stay as they begin: the projections by which the last of several layers finds pointers.
 
@@ -111,10 +116,10 @@ def settled(config: Config) -> frozenset[str]:
     those of the norm before the queries, which is left to drift: the mark that they look for is not in what it
     gives, but in their bias.)
     """
-    layers = config.memory_attention.num_layers
-    if layers == 1:
+    last = config.memory_attention.num_layers - 1
+    if not looks_at_pointers(config, last):
         return frozenset()
-    attention = f"{PREFIX}layers.{layers - 1}.cross_attn_image"
+    attention = f"{PREFIX}layers.{last}.cross_attn_image"
     return frozenset(
         f"{attention}.{projection}.{kind}" for projection in ("q_proj", "k_proj") for kind in ("weight", "bias")
     )
@@ -144,8 +149,7 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
     weights[f"{encoder}.mask_downsampler.weight"][seen:memory] = OBJECT / config.backbone_stride**2
     weights[f"{encoder}.out_proj.weight"] = np.eye(memory, channels, dtype=np.float32)
     still = hardly_turned(config.memory_attention.layer.cross_attention, seen + 1)
-    layers = config.memory_attention.num_layers
-    for layer in range(layers):
+    for layer in range(config.memory_attention.num_layers):
         attention = f"{PREFIX}layers.{layer}.cross_attn_image"
         drawn = np.zeros((len(still), seen + 1), np.float32)
         drawn[still] = orthonormal(rng, int(still.sum()), seen + 1)
@@ -154,7 +158,7 @@ def address_by_appearance(config: Config, weights: Weights, rng: np.random.Gener
         weights[f"{attention}.q_proj.bias"] = -np.float32(SHARPNESS) * basis @ (whitening @ mean)
         weights[f"{attention}.k_proj.weight"] = np.pad(basis, [(0, 0), (0, MASK_CHANNELS)])
         weights[f"{attention}.k_proj.bias"][:] = 0
-        if layers > 1 and layer == layers - 1:
+        if looks_at_pointers(config, layer):
             weights[f"{attention}.q_proj.bias"] += np.float32(POINTED) * loud[:, 0]
             weights[f"{attention}.k_proj.weight"][:, seen:] = loud * POINTER_SIGNS / np.float32(MASK_CHANNELS)
         for branch in ("self_attn.out_proj", "cross_attn_image.out_proj", "linear2"):
